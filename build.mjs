@@ -1,0 +1,22 @@
+// Builds what Node.js runs: dist/ from src/ by tsc, and each action to one file by esbuild. Run by `npm ci` (prepare).
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const tsc = spawnSync(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+
+const actions = readdirSync('actions', { withFileTypes: true }).filter(
+  (entry) => entry.isDirectory() && existsSync(join('actions', entry.name, 'main.ts')),
+);
+await build({
+  entryPoints: Object.fromEntries(actions.map(({ name }) => [name, join('actions', name, 'main.ts')])),
+  outdir: join('dist', 'actions'),
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  legalComments: 'none',
+});

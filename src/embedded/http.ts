@@ -1,0 +1,98 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, createInflate } from 'node:zlib';
+import { FogwhiskError } from '../core/errors.ts';
+
+/** What the embedded CouchDB, OpenWhisk and InfluxDB share: a loopback listener and bounded bodies. */
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
+
+export interface Listener {
+  readonly port: number;
+  /** `http://127.0.0.1:<port>`, without a trailing slash. */
+  readonly url: string;
+  /** Stops listening, lets running answers finish for `graceMs` (default 1,000 ms), then cuts what is left. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Serves HTTP on `host:port` (port 0 = any free one).
+ * @param setting the configuration key that names the port, for the error of a port that is taken
+ * @throws FogwhiskError `PORT_TAKEN` or `PORT_REFUSED`
+ */
+export async function listen(
+  handler: Handler,
+  { host = '127.0.0.1', port, setting }: { host?: string; port: number; setting: string },
+): Promise<Listener> {
+  const server = createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000 }, (request, response) => {
+    void (async () => handler(request, response))().catch((error: unknown) => {
+      if (!response.headersSent) response.writeHead(500, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ error: 'internal_error', reason: String(error) }));
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port, setting)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  return {
+    port: address.port,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    async close(graceMs = 1_000) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+      await closed;
+      clearTimeout(cut);
+    },
+  };
+}
+
+/** The error a person can act on when a listener can't be opened. */
+export function listenError(error: NodeJS.ErrnoException, host: string, port: number, setting: string): Error {
+  if (error.code === 'EADDRINUSE') return new FogwhiskError('PORT_TAKEN', { host, port, setting });
+  if (error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL') {
+    return new FogwhiskError('PORT_REFUSED', { host, port, setting, reason: error.code }, { cause: error });
+  }
+  return error;
+}
+
+/** A request's body is larger than its reader allows. */
+export class BodyTooLarge extends Error {
+  readonly maxBytes: number;
+  constructor(maxBytes: number) {
+    super(`the request's body is larger than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
+/**
+ * Reads a body of at most `maxBytes`, after undoing `Content-Encoding: gzip` or `deflate`.
+ * @throws BodyTooLarge; a zlib error (`code` starts with `Z_`) for a body that is not what its encoding says
+ */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const collect = async (source: AsyncIterable<Buffer>) => {
+    for await (const chunk of source) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
+      chunks.push(chunk);
+    }
+  };
+  const encoding = request.headers['content-encoding'];
+  if (encoding === 'gzip') await pipeline(request, createGunzip(), collect);
+  else if (encoding === 'deflate') await pipeline(request, createInflate(), collect);
+  else await collect(request);
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
+}
+
+/** The user and password of an `Authorization: Basic` header, if it has one that can be decoded. */
+export function basicCredentials(request: IncomingMessage): { username: string; password: string } | undefined {
+  const [scheme, encoded] = (request.headers.authorization ?? '').split(' ');
+  if (scheme?.toLowerCase() !== 'basic' || !encoded) return undefined;
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = decoded.indexOf(':');
+  return colon < 0 ? undefined : { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
+}

@@ -1,0 +1,410 @@
+import { constants } from 'node:fs';
+import { copyFile, type FileHandle, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import { FogwhiskError } from '../core/errors.ts';
+
+/**
+ * An append-only, checksummed log in segment files, made durable by group commit. The site's journal,
+ * the embedded broker's queue and the embedded InfluxDB's write log are all kept in one of these.
+ *
+ * A segment file is an 8-byte header (`FWLG`, format version as u32le) and records; a record is its payload's
+ * length (u32le, never 0), the payload's CRC-32 (u32le) and the payload.
+ *
+ * One write and fdatasync is in flight at a time; whatever is appended meanwhile forms the next commit.
+ * A write that fails (disk full, I/O error) is repeated at the same place until it succeeds or the log is closed:
+ * nobody is told "durable" in the meantime, and no restart is needed when the disk has room again.
+ */
+
+/** Where a record starts: `segment * 2**32 + offset`, so positions sort in the order of appending. */
+export type Position = number;
+
+/** Something on disk that was not as it was written. `torn` is what a crash leaves and loses nothing that was durable. */
+export interface LogProblem {
+  readonly kind: 'torn' | 'damaged';
+  readonly file: string;
+  /** Byte range of the file that holds no valid record. */
+  readonly from: number;
+  readonly to: number;
+  /** For `damaged`: where the segment as found was copied to. */
+  readonly setAside?: string;
+}
+
+export interface LogOptions {
+  readonly directory: string;
+  /** A segment is closed when the next record would take it past this size. Default 16 MiB. */
+  readonly segmentBytes?: number;
+  /** How long the first record of a commit waits for company, in ms. Default 2. */
+  readonly lingerMs?: number;
+  /** A commit starts at once when this many bytes wait. Default 1 MiB. */
+  readonly lingerBytes?: number;
+  /** Called when writing starts to fail (with the error) and when it works again (with undefined). */
+  readonly onStall?: (error: Error | undefined) => void;
+}
+
+const MAGIC = 'FWLG';
+const VERSION = 1;
+const HEADER_BYTES = 8;
+const RECORD_HEADER_BYTES = 8;
+const SEGMENT_UNIT = 2 ** 32;
+const STALL_RETRY_MS = 250;
+/** The largest payload; a larger length on disk is damage. */
+export const MAX_RECORD_BYTES = 512 * 1024 * 1024;
+
+interface Segment {
+  readonly number: number;
+  bytes: number;
+}
+
+interface PendingWrite {
+  readonly segment: Segment;
+  readonly offset: number;
+  readonly buffers: Uint8Array[];
+  bytes: number;
+}
+
+export class SegmentedLog {
+  readonly #directory: string;
+  readonly #segmentBytes: number;
+  readonly #lingerMs: number;
+  readonly #lingerBytes: number;
+  readonly #onStall: (error: Error | undefined) => void;
+  readonly #segments = new Map<number, Segment>();
+  readonly #handles = new Map<number, FileHandle>();
+  #current: Segment;
+  #pending: PendingWrite[] = [];
+  #pendingBytes = 0;
+  #waiters: Array<{ resolve: () => void; reject: (error: Error) => void }> = [];
+  #committing: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stalledBy: Error | undefined;
+  #closed = false;
+  #commits = 0;
+
+  private constructor(options: LogOptions, segments: Segment[]) {
+    this.#directory = options.directory;
+    this.#segmentBytes = options.segmentBytes ?? 16 * 1024 * 1024;
+    this.#lingerMs = options.lingerMs ?? 2;
+    this.#lingerBytes = options.lingerBytes ?? 1024 * 1024;
+    this.#onStall = options.onStall ?? (() => {});
+    for (const segment of segments) this.#segments.set(segment.number, segment);
+    this.#current = segments.at(-1) ?? this.#addSegment(1);
+  }
+
+  /**
+   * Opens the log, making its directory if needed, and hands every record to `visit` in the order of appending.
+   * @throws FogwhiskError `LOG_VERSION_UNKNOWN` for a segment of a newer format
+   */
+  static async open(
+    options: LogOptions,
+    visit: (payload: Buffer, position: Position) => void,
+    onProblem: (problem: LogProblem) => void,
+  ): Promise<SegmentedLog> {
+    await mkdir(options.directory, { recursive: true });
+    const numbers = (await readdir(options.directory))
+      .filter((name) => /^\d{10}\.log$/.test(name))
+      .map((name) => Number.parseInt(name, 10))
+      .sort((a, b) => a - b);
+    const segments: Segment[] = [];
+    for (const number of numbers) {
+      const isLast = number === numbers.at(-1);
+      segments.push({ number, bytes: await scanSegment(options.directory, number, isLast, visit, onProblem) });
+    }
+    return new SegmentedLog(options, segments);
+  }
+
+  /** Size of all segments, what waits to be written included. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const segment of this.#segments.values()) bytes += segment.bytes;
+    return bytes;
+  }
+
+  /** Bytes appended and not yet durable. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Why writing fails at the moment, if it does. */
+  get stalledBy(): Error | undefined {
+    return this.#stalledBy;
+  }
+
+  /** How many group commits (one fdatasync or more each) have been made since the log was opened. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** The segment that a record appended now would be in, or a later one. */
+  get currentSegment(): number {
+    return this.#current.number;
+  }
+
+  /** The numbers of all segments, oldest first. */
+  get segmentNumbers(): number[] {
+    return [...this.#segments.keys()];
+  }
+
+  /** The size of one segment in bytes; 0 if there is no such segment. */
+  segmentSize(segment: number): number {
+    return this.#segments.get(segment)?.bytes ?? 0;
+  }
+
+  /** Adds a record (parts are joined) to the next commit and says where it will be. Durable when {@link durable} resolves. */
+  append(...parts: Uint8Array[]): Position {
+    if (this.#closed) throw new Error('the log is closed');
+    let payloadBytes = 0;
+    let checksum = 0;
+    for (const part of parts) {
+      payloadBytes += part.length;
+      checksum = crc32(part, checksum);
+    }
+    if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES) throw new RangeError(`a record of ${payloadBytes} bytes`);
+    const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
+    header.writeUInt32LE(payloadBytes, 0);
+    header.writeUInt32LE(checksum, 4);
+    const bytes = RECORD_HEADER_BYTES + payloadBytes;
+    if (this.#current.bytes + bytes > this.#segmentBytes && this.#current.bytes > HEADER_BYTES) this.startSegment();
+    const segment = this.#current;
+    const offset = segment.bytes;
+    let write = this.#pending.at(-1);
+    if (write?.segment !== segment) {
+      write = { segment, offset, buffers: [], bytes: 0 };
+      this.#pending.push(write);
+    }
+    write.buffers.push(header, ...parts);
+    write.bytes += bytes;
+    segment.bytes += bytes;
+    this.#pendingBytes += bytes;
+    this.#schedule();
+    return segment.number * SEGMENT_UNIT + offset;
+  }
+
+  /** Resolves when everything appended before this call is on disk; rejects only if the log is closed before that. */
+  durable(): Promise<void> {
+    if (this.#pending.length === 0 && !this.#committing) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  /** Reads one durable record's payload. @throws Error if it is not there or damaged */
+  async read(position: Position): Promise<Buffer> {
+    const number = Math.floor(position / SEGMENT_UNIT);
+    const offset = position % SEGMENT_UNIT;
+    const handle = await this.#handle(number);
+    const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
+    const { bytesRead } = await handle.read(header, 0, RECORD_HEADER_BYTES, offset);
+    const length = bytesRead === RECORD_HEADER_BYTES ? header.readUInt32LE(0) : 0;
+    if (length === 0 || length > MAX_RECORD_BYTES) throw new Error(`${segmentName(number)} has no record at ${offset}`);
+    const payload = Buffer.allocUnsafe(length);
+    const read = await handle.read(payload, 0, length, offset + RECORD_HEADER_BYTES);
+    if (read.bytesRead !== length || crc32(payload) !== header.readUInt32LE(4)) {
+      throw new Error(`${segmentName(number)} has a damaged record at ${offset}`);
+    }
+    return payload;
+  }
+
+  /** Closes the current segment: later records go to a new one. */
+  startSegment(): void {
+    this.#current = this.#addSegment(this.#current.number + 1);
+  }
+
+  /** Deletes a segment that is not the current one; its records are gone when this resolves. */
+  async removeSegment(number: number): Promise<void> {
+    if (number === this.#current.number || !this.#segments.delete(number)) return;
+    await this.#handles.get(number)?.close();
+    this.#handles.delete(number);
+    await unlink(join(this.#directory, segmentName(number))).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+    await syncDirectory(this.#directory);
+  }
+
+  /** Makes what was appended durable and closes the files. While writing fails, gives up and rejects those who wait. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    if (this.#committing) await this.#committing;
+    if (this.#pending.length > 0) await this.#commit();
+    for (const handle of this.#handles.values()) await handle.close();
+    this.#handles.clear();
+  }
+
+  #addSegment(number: number): Segment {
+    const segment = { number, bytes: HEADER_BYTES };
+    this.#segments.set(number, segment);
+    return segment;
+  }
+
+  #schedule(): void {
+    if (this.#committing) return;
+    if (this.#pendingBytes >= this.#lingerBytes || this.#lingerMs === 0) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      void this.#commit();
+    } else {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        void this.#commit();
+      }, this.#lingerMs);
+    }
+  }
+
+  async #commit(): Promise<void> {
+    const writes = this.#pending;
+    const waiters = this.#waiters;
+    const bytes = this.#pendingBytes;
+    this.#pending = [];
+    this.#waiters = [];
+    this.#committing = this.#writeUntilDurable(writes).then(
+      () => {
+        this.#pendingBytes -= bytes;
+        this.#commits += 1;
+        for (const waiter of waiters) waiter.resolve();
+      },
+      (error: Error) => {
+        for (const waiter of waiters) waiter.reject(error);
+      },
+    );
+    await this.#committing;
+    this.#committing = undefined;
+    if (this.#pending.length > 0) {
+      if (!this.#closed) this.#schedule();
+    } else {
+      for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+    }
+  }
+
+  async #writeUntilDurable(writes: PendingWrite[]): Promise<void> {
+    for (;;) {
+      try {
+        for (const write of writes) await this.#write(write);
+        if (this.#stalledBy) {
+          this.#stalledBy = undefined;
+          this.#onStall(undefined);
+        }
+        return;
+      } catch (error) {
+        if (this.#closed) throw error;
+        if (!this.#stalledBy) this.#onStall(error as Error);
+        this.#stalledBy = error as Error;
+        await sleep(STALL_RETRY_MS);
+      }
+    }
+  }
+
+  async #write({ segment, offset, buffers, bytes }: PendingWrite): Promise<void> {
+    const handle = await this.#handle(segment.number);
+    const data = buffers.length === 1 ? buffers[0]! : Buffer.concat(buffers, bytes);
+    for (let written = 0; written < bytes; ) {
+      written += (await handle.write(data, written, bytes - written, offset + written)).bytesWritten;
+    }
+    await handle.datasync();
+  }
+
+  async #handle(number: number): Promise<FileHandle> {
+    const known = this.#handles.get(number);
+    if (known) return known;
+    if (!this.#segments.has(number)) throw new Error(`${segmentName(number)} is not in the log`);
+    const handle = await open(join(this.#directory, segmentName(number)), constants.O_RDWR | constants.O_CREAT, 0o600);
+    try {
+      if ((await handle.stat()).size < HEADER_BYTES) {
+        const header = Buffer.alloc(HEADER_BYTES);
+        header.write(MAGIC, 0, 'latin1');
+        header.writeUInt32LE(VERSION, 4);
+        await handle.write(header, 0, HEADER_BYTES, 0);
+        await handle.datasync();
+        await syncDirectory(this.#directory);
+      }
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    const raced = this.#handles.get(number);
+    if (raced) {
+      await handle.close();
+      return raced;
+    }
+    this.#handles.set(number, handle);
+    return handle;
+  }
+}
+
+/** Visits a segment's records and returns where its next record goes; cuts a torn tail, sets damage aside. */
+async function scanSegment(
+  directory: string,
+  number: number,
+  isLast: boolean,
+  visit: (payload: Buffer, position: Position) => void,
+  onProblem: (problem: LogProblem) => void,
+): Promise<number> {
+  const file = join(directory, segmentName(number));
+  const size = (await stat(file)).size;
+  const handle = await open(file, 'r+');
+  try {
+    const data = Buffer.allocUnsafe(size);
+    for (let read = 0; read < size; ) {
+      const { bytesRead } = await handle.read(data, read, Math.min(size - read, 2 ** 30), read);
+      if (bytesRead === 0) throw new Error(`${file} shrank while it was read`);
+      read += bytesRead;
+    }
+    const version = size >= HEADER_BYTES ? data.readUInt32LE(4) : VERSION;
+    const hasHeader = size >= HEADER_BYTES && data.toString('latin1', 0, 4) === MAGIC;
+    if (hasHeader && version > VERSION) throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
+
+    let offset = hasHeader ? HEADER_BYTES : 0;
+    while (offset < size) {
+      const end = recordEnd(data, offset);
+      if (end) {
+        visit(data.subarray(offset + RECORD_HEADER_BYTES, end), number * SEGMENT_UNIT + offset);
+        offset = end;
+        continue;
+      }
+      const next = nextRecord(data, offset + 1);
+      if (next === undefined && isLast) {
+        const kept = Math.max(offset, hasHeader ? HEADER_BYTES : 0);
+        await handle.truncate(kept);
+        await handle.sync();
+        onProblem({ kind: 'torn', file, from: offset, to: size });
+        return Math.max(kept, HEADER_BYTES);
+      }
+      const setAside = `${file}.damaged-${Date.now()}`;
+      await copyFile(file, setAside);
+      onProblem({ kind: 'damaged', file, from: offset, to: next ?? size, setAside });
+      offset = next ?? size;
+    }
+    return Math.max(offset, HEADER_BYTES);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The end of the valid record at `offset`, or undefined if there is none. */
+function recordEnd(data: Buffer, offset: number): number | undefined {
+  if (offset + RECORD_HEADER_BYTES > data.length) return undefined;
+  const length = data.readUInt32LE(offset);
+  const end = offset + RECORD_HEADER_BYTES + length;
+  if (length === 0 || length > MAX_RECORD_BYTES || end > data.length) return undefined;
+  return crc32(data.subarray(offset + RECORD_HEADER_BYTES, end)) === data.readUInt32LE(offset + 4) ? end : undefined;
+}
+
+function nextRecord(data: Buffer, from: number): number | undefined {
+  for (let offset = from; offset + RECORD_HEADER_BYTES < data.length; offset++) {
+    if (recordEnd(data, offset)) return offset;
+  }
+  return undefined;
+}
+
+function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.log`;
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
