@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { FogwhiskError } from '../core/errors.ts';
+import { syncDirectory } from './atomic-file.ts';
 
 /**
  * An append-only, checksummed log in segment files, made durable by group commit. The site's journal,
@@ -31,6 +32,11 @@ export interface LogProblem {
   readonly setAside?: string;
 }
 
+export interface LogRecord {
+  readonly position: Position;
+  readonly payload: Buffer;
+}
+
 export interface LogOptions {
   readonly directory: string;
   /** A segment is closed when the next record would take it past this size. Default 16 MiB. */
@@ -39,6 +45,8 @@ export interface LogOptions {
   readonly lingerMs?: number;
   /** A commit starts at once when this many bytes wait. Default 1 MiB. */
   readonly lingerBytes?: number;
+  /** Whether opening visits every segment (default) or only the last, whose tail must be checked anyway. */
+  readonly visit?: 'all' | 'last';
   /** Called when writing starts to fail (with the error) and when it works again (with undefined). */
   readonly onStall?: (error: Error | undefined) => void;
 }
@@ -79,21 +87,26 @@ export class SegmentedLog {
   #committing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stalledBy: Error | undefined;
+  #durableEnd: Position;
+  #onProblem: (problem: LogProblem) => void;
   #closed = false;
   #commits = 0;
 
-  private constructor(options: LogOptions, segments: Segment[]) {
+  private constructor(options: LogOptions, segments: Segment[], onProblem: (problem: LogProblem) => void) {
     this.#directory = options.directory;
+    this.#onProblem = onProblem;
     this.#segmentBytes = options.segmentBytes ?? 16 * 1024 * 1024;
     this.#lingerMs = options.lingerMs ?? 2;
     this.#lingerBytes = options.lingerBytes ?? 1024 * 1024;
     this.#onStall = options.onStall ?? (() => {});
     for (const segment of segments) this.#segments.set(segment.number, segment);
     this.#current = segments.at(-1) ?? this.#addSegment(1);
+    this.#durableEnd = endOf(this.#current);
   }
 
   /**
-   * Opens the log, making its directory if needed, and hands every record to `visit` in the order of appending.
+   * Opens the log, making its directory if needed, and hands its records (see {@link LogOptions.visit}) to `visit`
+   * in the order of appending.
    * @throws FogwhiskError `LOG_VERSION_UNKNOWN` for a segment of a newer format
    */
   static async open(
@@ -109,9 +122,13 @@ export class SegmentedLog {
     const segments: Segment[] = [];
     for (const number of numbers) {
       const isLast = number === numbers.at(-1);
-      segments.push({ number, bytes: await scanSegment(options.directory, number, isLast, visit, onProblem) });
+      const bytes =
+        isLast || options.visit !== 'last'
+          ? await scanSegment(options.directory, number, isLast, visit, onProblem)
+          : (await stat(join(options.directory, segmentName(number)))).size;
+      segments.push({ number, bytes });
     }
-    return new SegmentedLog(options, segments);
+    return new SegmentedLog(options, segments, onProblem);
   }
 
   /** Size of all segments, what waits to be written included. */
@@ -134,6 +151,11 @@ export class SegmentedLog {
   /** How many group commits (one fdatasync or more each) have been made since the log was opened. */
   get commits(): number {
     return this.#commits;
+  }
+
+  /** Where the records that are durable end. */
+  get durableEnd(): Position {
+    return this.#durableEnd;
   }
 
   /** The segment that a record appended now would be in, or a later one. */
@@ -189,7 +211,7 @@ export class SegmentedLog {
 
   /** Reads one durable record's payload. @throws Error if it is not there or damaged */
   async read(position: Position): Promise<Buffer> {
-    const number = Math.floor(position / SEGMENT_UNIT);
+    const number = segmentOf(position);
     const offset = position % SEGMENT_UNIT;
     const handle = await this.#handle(number);
     const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
@@ -202,6 +224,40 @@ export class SegmentedLog {
       throw new Error(`${segmentName(number)} has a damaged record at ${offset}`);
     }
     return payload;
+  }
+
+  /**
+   * Reads durable records in order from a position that a record, an earlier `next` or 0 gave: at most `maxBytes` of
+   * one segment, but always a whole record. At the end, no records and `next` as `from`. Damage is reported, set aside
+   * and passed over.
+   */
+  async readFrom(from: Position, maxBytes = 1024 * 1024): Promise<{ records: LogRecord[]; next: Position }> {
+    const number = this.segmentNumbers.find((each) => endOf(this.#segments.get(each)!) > from);
+    if (number === undefined || this.#durableEnd <= from) return { records: [], next: from };
+    const start = Math.max(from - number * SEGMENT_UNIT, HEADER_BYTES);
+    const durable = this.#durableEnd - number * SEGMENT_UNIT;
+    const end = Math.min(this.#segments.get(number)!.bytes, durable);
+    const handle = await this.#handle(number);
+    const data = await readRange(handle, start, Math.min(end, start + maxBytes));
+    const records: LogRecord[] = [];
+    let offset = 0;
+    for (let stop = recordEnd(data, offset); stop; stop = recordEnd(data, offset)) {
+      records.push({ position: number * SEGMENT_UNIT + start + offset, payload: data.subarray(offset + RECORD_HEADER_BYTES, stop) });
+      offset = stop;
+    }
+    if (records.length > 0) return { records, next: number * SEGMENT_UNIT + start + offset };
+    const rest = await readRange(handle, start, end);
+    const stop = recordEnd(rest, 0);
+    if (stop) {
+      return {
+        records: [{ position: number * SEGMENT_UNIT + start, payload: rest.subarray(RECORD_HEADER_BYTES, stop) }],
+        next: number * SEGMENT_UNIT + start + stop,
+      };
+    }
+    const file = join(this.#directory, segmentName(number));
+    const to = start + (nextRecord(rest, 1) ?? rest.length);
+    this.#onProblem({ kind: 'damaged', file, from: start, to, setAside: await setAside(file) });
+    return { records: [], next: number * SEGMENT_UNIT + to };
   }
 
   /** Closes the current segment: later records go to a new one. */
@@ -259,6 +315,8 @@ export class SegmentedLog {
     this.#waiters = [];
     this.#committing = this.#writeUntilDurable(writes).then(
       () => {
+        const last = writes.at(-1)!;
+        this.#durableEnd = last.segment.number * SEGMENT_UNIT + last.offset + last.bytes;
         this.#pendingBytes -= bytes;
         this.#commits += 1;
         for (const waiter of waiters) waiter.resolve();
@@ -343,12 +401,7 @@ async function scanSegment(
   const size = (await stat(file)).size;
   const handle = await open(file, 'r+');
   try {
-    const data = Buffer.allocUnsafe(size);
-    for (let read = 0; read < size; ) {
-      const { bytesRead } = await handle.read(data, read, Math.min(size - read, 2 ** 30), read);
-      if (bytesRead === 0) throw new Error(`${file} shrank while it was read`);
-      read += bytesRead;
-    }
+    const data = await readRange(handle, 0, size);
     const version = size >= HEADER_BYTES ? data.readUInt32LE(4) : VERSION;
     const hasHeader = size >= HEADER_BYTES && data.toString('latin1', 0, 4) === MAGIC;
     if (hasHeader && version > VERSION) throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
@@ -369,15 +422,30 @@ async function scanSegment(
         onProblem({ kind: 'torn', file, from: offset, to: size });
         return Math.max(kept, HEADER_BYTES);
       }
-      const setAside = `${file}.damaged-${Date.now()}`;
-      await copyFile(file, setAside);
-      onProblem({ kind: 'damaged', file, from: offset, to: next ?? size, setAside });
+      onProblem({ kind: 'damaged', file, from: offset, to: next ?? size, setAside: await setAside(file) });
       offset = next ?? size;
     }
     return Math.max(offset, HEADER_BYTES);
   } finally {
     await handle.close();
   }
+}
+
+/** Keeps a damaged segment as it was found, for a person to look at. */
+async function setAside(file: string): Promise<string> {
+  const copy = `${file}.damaged-${Date.now()}`;
+  await copyFile(file, copy);
+  return copy;
+}
+
+async function readRange(handle: FileHandle, from: number, to: number): Promise<Buffer> {
+  const data = Buffer.allocUnsafe(Math.max(0, to - from));
+  for (let read = 0; read < data.length; ) {
+    const { bytesRead } = await handle.read(data, read, data.length - read, from + read);
+    if (bytesRead === 0) return data.subarray(0, read);
+    read += bytesRead;
+  }
+  return data;
 }
 
 /** The end of the valid record at `offset`, or undefined if there is none. */
@@ -396,15 +464,15 @@ function nextRecord(data: Buffer, from: number): number | undefined {
   return undefined;
 }
 
-function segmentName(number: number): string {
-  return `${String(number).padStart(10, '0')}.log`;
+function endOf({ number, bytes }: Segment): Position {
+  return number * SEGMENT_UNIT + bytes;
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+/** The segment that a position is in. */
+export function segmentOf(position: Position): number {
+  return Math.floor(position / SEGMENT_UNIT);
+}
+
+function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.log`;
 }

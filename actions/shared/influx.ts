@@ -1,0 +1,145 @@
+import { Agent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
+import { causeOf, parseUrl } from './http.ts';
+import type { Params } from './payload.ts';
+import { ActionError, shorten } from './result.ts';
+
+/** A bucket of an InfluxDB 2. */
+export interface Connection {
+  readonly url: string;
+  readonly token: string;
+  readonly org: string;
+  readonly bucket: string;
+}
+
+const TIMEOUT_MS = 20_000;
+
+/**
+ * The connection that `influx_url`, `influx_token`, `influx_org` and `influx_bucket` name.
+ * @throws ActionError `PARAMETER_MISSING` or `PARAMETER_INVALID`
+ */
+export function connectionOf(parameters: Params): Connection {
+  const names = ['influx_url', 'influx_token', 'influx_org', 'influx_bucket'] as const;
+  const missing = names.filter((name) => typeof parameters[name] !== 'string' || parameters[name] === '');
+  if (missing.length > 0) {
+    throw new ActionError(
+      'PARAMETER_MISSING',
+      `${missing.join(', ')} not given: neither by the site's parameters, nor by the payload, nor as defaults of the action.`,
+      { missing },
+    );
+  }
+  const [url, token, org, bucket] = names.map((name) => parameters[name] as string) as [string, string, string, string];
+  parseUrl(url, 'influx_url', 'PARAMETER_INVALID');
+  return { url, token, org, bucket };
+}
+
+/** A line of line protocol, and the message that it comes from. */
+export interface Line {
+  readonly message: number;
+  readonly text: string;
+}
+
+/** A refused line and InfluxDB's reason. */
+export interface RefusedLine {
+  readonly message: number;
+  readonly reason: string;
+}
+
+/**
+ * Writes lines in one request. If InfluxDB refuses it, the refused lines are found by halving, as its answer does not
+ * tell them apart; all others are stored when this resolves. Writing a line twice is harmless.
+ * @throws ActionError `INFLUX_UNREACHABLE` or `INFLUX_FAILED`: nothing is known about what is stored
+ */
+export async function write(connection: Connection, lines: readonly Line[]): Promise<RefusedLine[]> {
+  // An agent per run: a connection kept from an earlier one may have died while the container was paused.
+  const agent = new (connection.url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true });
+  const refused: RefusedLine[] = [];
+  const narrow = async (part: readonly Line[], refusal: WriteRefusal): Promise<void> => {
+    if (refusal.refusedLines === part.length) {
+      for (const { message } of part) refused.push({ message, reason: refusal.reason });
+      return;
+    }
+    const middle = part.length >> 1;
+    for (const half of [part.slice(0, middle), part.slice(middle)]) {
+      const again = await writeOnce(connection, agent, half);
+      if (again) await narrow(half, again);
+    }
+  };
+  try {
+    const refusal = lines.length > 0 && (await writeOnce(connection, agent, lines));
+    // Sorted, the lines of a measurement are neighbours: what is refused for its type is soon cut off as a whole.
+    if (refusal) await narrow([...lines].sort(byText), refusal);
+  } finally {
+    agent.destroy();
+  }
+  return refused;
+}
+
+function byText(a: Line, b: Line): number {
+  return a.text < b.text ? -1 : 1;
+}
+
+interface WriteRefusal {
+  readonly reason: string;
+  /** How many lines are refused, if that is known; the others are stored. */
+  readonly refusedLines: number | undefined;
+}
+
+/** What InfluxDB says about lines that it does not take: malformed, of another type or too old, too many at once. */
+const REFUSED = new Set([400, 413, 422]);
+
+/** One request; resolves with InfluxDB's refusal. 422 stores what it does not refuse, 400 and 413 store nothing. */
+async function writeOnce(
+  { url, token, org, bucket }: Connection,
+  agent: Agent,
+  lines: readonly Line[],
+): Promise<WriteRefusal | undefined> {
+  const api = new InfluxDB({ url, token, timeout: TIMEOUT_MS, transportOptions: { agent } }).getWriteApi(
+    org,
+    bucket,
+    'ns',
+    {
+      // the provider fires again; a rejection from here keeps the client from logging
+      maxRetries: 0,
+      writeFailed: (error) => Promise.reject(error),
+      flushInterval: 0,
+      // one request however many lines
+      batchSize: lines.length + 1,
+      maxBatchBytes: Number.MAX_SAFE_INTEGER,
+    },
+  );
+  try {
+    for (const { text } of lines) api.writeRecord(text);
+    await api.close();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HttpError && REFUSED.has(error.statusCode))) throw failure(error, new URL(url).origin);
+    const reason = shorten(error.message);
+    if (lines.length === 1) return { reason, refusedLines: 1 };
+    // A partial write's message ends with their number. It only spares requests: without it halving ends at single lines.
+    const dropped = error.statusCode === 422 ? / dropped=(\d+)$/.exec(error.message)?.[1] : undefined;
+    return { reason, refusedLines: dropped === undefined ? undefined : Number(dropped) };
+  }
+}
+
+function failure(error: unknown, url: string): ActionError {
+  if (!(error instanceof HttpError)) {
+    return new ActionError('INFLUX_UNREACHABLE', `InfluxDB at ${url} can't be reached (${causeOf(error)}).`, { url });
+  }
+  const status = error.statusCode;
+  return new ActionError(
+    'INFLUX_FAILED',
+    `InfluxDB at ${url} answered ${status}: ${shorten(error.message)}${hint(status)}`,
+    {
+      url,
+      status,
+    },
+  );
+}
+
+function hint(status: number): string {
+  if (status === 401 || status === 403) return '; check influx_token';
+  if (status === 404) return '; check influx_org and influx_bucket';
+  return '';
+}

@@ -1,0 +1,375 @@
+import { type FileHandle, mkdir, open, readFile, readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Journal, NewEvent, ParkedEvent } from '../../ports/journal.ts';
+import { writeFileAtomically } from '../../storage/atomic-file.ts';
+import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
+import { decodeEvent, encodeEventHead, sequenceOf } from './event-record.ts';
+import { ParkedEvents } from './parked-events.ts';
+import { SegmentFates } from './segment-fates.ts';
+
+/**
+ * The journal on disk:
+ *
+ *     events/0000000001.log     events in the order of their arrival (storage/segmented-log.ts)
+ *     events/0000000001.fates   what became of them (segment-fates.ts)
+ *     closed.json               the books of segments that are gone, and which one is being removed
+ *     parked/                   parked events (parked-events.ts)
+ *
+ * A segment whose events are all settled is added to closed.json and removed; segments go in any order, so an event
+ * that waits long holds back its own segment only.
+ */
+
+interface ClosedBooks {
+  readonly version: 1;
+  nextSequence: number;
+  lastReceivedAt: string;
+  /** A segment that these books include already, though its files may still be there. */
+  removing: number | null;
+  books: Record<string, Omit<Books, 'pending'>>;
+}
+
+export interface FileJournalOptions {
+  readonly directory: string;
+  /** Size at which no more is taken. */
+  readonly maxBytes: number;
+  readonly segmentBytes?: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class FileJournal implements Journal {
+  readonly parked: ParkedEvents;
+  readonly #options: FileJournalOptions;
+  readonly #events: SegmentedLog;
+  readonly #segments: Map<number, SegmentFates>;
+  readonly #closed: ClosedBooks;
+  readonly #books = new Map<string, Books>();
+  readonly #files = new Map<number, FileHandle>();
+  /** Fates not yet written, by segment. */
+  #unwritten = new Map<number, Buffer[]>();
+  #writing: Promise<void> | undefined;
+  #current: number;
+  #nextSequence: number;
+  #lastReceivedAt: bigint;
+  #roomWaiters: Array<() => void> = [];
+
+  private constructor(
+    options: FileJournalOptions,
+    events: SegmentedLog,
+    segments: Map<number, SegmentFates>,
+    closed: ClosedBooks,
+    parked: ParkedEvents,
+  ) {
+    this.#options = options;
+    this.#events = events;
+    this.#segments = segments;
+    this.#closed = closed;
+    this.parked = parked;
+    this.#current = events.currentSegment;
+    this.#nextSequence = closed.nextSequence;
+    this.#lastReceivedAt = BigInt(closed.lastReceivedAt);
+    for (const [registration, books] of Object.entries(closed.books)) {
+      Object.assign(this.#booksOf(registration), books);
+    }
+    for (const fates of segments.values()) this.#count(fates);
+  }
+
+  static async open(options: FileJournalOptions): Promise<FileJournal> {
+    const { directory, log } = options;
+    const eventsFolder = join(directory, 'events');
+    await mkdir(eventsFolder, { recursive: true });
+    const closed = await readClosedBooks(join(directory, 'closed.json'));
+    if (closed.removing !== null) await removeSegmentFiles(eventsFolder, closed.removing);
+
+    const segments = new Map<number, SegmentFates>();
+    for (const name of (await readdir(eventsFolder)).filter((name) => /^\d{10}\.log$/.test(name)).sort()) {
+      const number = Number.parseInt(name, 10);
+      segments.set(number, await SegmentFates.read(fatesFile(eventsFolder, number)));
+    }
+    const note = (record: Buffer, position: number) => {
+      const event = decodeEvent(record, position, 0);
+      segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt);
+    };
+    const events = await SegmentedLog.open(
+      {
+        directory: eventsFolder,
+        visit: 'last',
+        ...(options.segmentBytes && { segmentBytes: options.segmentBytes }),
+        onStall: (error) => {
+          if (error) log.error({ reason: error.message }, 'the journal cannot be written; nothing is acknowledged until it can');
+          else log.info('the journal can be written again');
+        },
+      },
+      (record, position) => {
+        if (!segments.get(segmentOf(position))!.hasSummary) note(record, position);
+      },
+      (problem) => report(problem, log),
+    );
+    if (!segments.has(events.currentSegment)) segments.set(events.currentSegment, new SegmentFates());
+    // A crash between two segments leaves the earlier one without a summary.
+    for (const [number, fates] of segments) {
+      if (fates.hasSummary || number === events.currentSegment) continue;
+      for (let at = number * 2 ** 32; ; ) {
+        const { records, next } = await events.readFrom(at);
+        if (next === at || segmentOf(records[0]?.position ?? next) !== number) break;
+        for (const { position, payload } of records) note(payload, position);
+        at = next;
+      }
+    }
+    const parked = await ParkedEvents.open(join(directory, 'parked'), (problem) => report(problem, log));
+    const journal = new FileJournal(options, events, segments, closed, parked);
+    // The last segment of an earlier run may be full of settled events only.
+    if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
+    for (const number of segments.keys()) await journal.#removeIfSettled(number);
+    return journal;
+  }
+
+  get books(): ReadonlyMap<string, Readonly<Books>> {
+    return this.#books;
+  }
+
+  get undurableBytes(): number {
+    return this.#events.pendingBytes;
+  }
+
+  /** Size on disk, parked events not included. */
+  get bytes(): number {
+    return this.#events.bytes;
+  }
+
+  /** How many fdatasyncs of events there were since the start. */
+  get commits(): number {
+    return this.#events.commits;
+  }
+
+  /** Why the journal cannot be written at the moment, if it can't. */
+  get stalledBy(): Error | undefined {
+    return this.#events.stalledBy;
+  }
+
+  append(event: NewEvent): Event {
+    const now = this.#options.clock.now();
+    const receivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
+    const sequence = this.#nextSequence;
+    this.#lastReceivedAt = receivedAt;
+    this.#nextSequence += 1;
+    const head = encodeEventHead(event, sequence, receivedAt);
+    const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
+    const segment = segmentOf(position);
+    if (segment !== this.#current) this.#sealCurrent(segment);
+    this.#segments.get(segment)!.add(sequence, event.registration, receivedAt);
+    const books = this.#booksOf(event.registration);
+    books.received += 1;
+    books.pending += 1;
+    const end = position + 8 + head.length + event.body.length;
+    return { ...event, id: receivedAt.toString(), receivedAt, sequence, position, end };
+  }
+
+  durable(): Promise<void> {
+    return this.#events.durable();
+  }
+
+  async unsettledFrom(position: number): Promise<{ events: Event[]; next: number }> {
+    const { records, next } = await this.#events.readFrom(position);
+    const events: Event[] = [];
+    for (const { position, payload } of records) {
+      if (this.#segments.get(segmentOf(position))?.isSettled(sequenceOf(payload))) continue;
+      events.push(decodeEvent(payload, position, position + 8 + payload.length));
+    }
+    return { events, next };
+  }
+
+  async load(position: number): Promise<Event> {
+    const record = await this.#events.read(position);
+    return decodeEvent(record, position, position + 8 + record.length);
+  }
+
+  settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void {
+    this.#settle(events, fate);
+  }
+
+  async park(parked: readonly ParkedEvent[]): Promise<void> {
+    await this.parked.add(parked);
+    this.#settle(
+      parked.map(({ event }) => event),
+      'parked',
+    );
+  }
+
+  hasRoom(): Promise<void> | undefined {
+    if (this.#events.bytes < this.#options.maxBytes) return undefined;
+    return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  /** Writes what is settled and closes; nothing may be appended afterwards. */
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#writeFates();
+    await this.#events.close();
+    await this.parked.close();
+    for (const file of this.#files.values()) await file.close();
+    await writeFileAtomically(join(this.#options.directory, 'closed.json'), JSON.stringify(this.#closedNow(null)));
+  }
+
+  #settle(events: readonly Event[], fate: Fate): void {
+    const groups = new Map<string, { segment: number; registration: string; sequences: number[] }>();
+    for (const { position, registration, sequence } of events) {
+      const segment = segmentOf(position);
+      const key = `${segment} ${registration}`;
+      const group = groups.get(key);
+      if (group) group.sequences.push(sequence);
+      else groups.set(key, { segment, registration, sequences: [sequence] });
+    }
+    for (const { segment, registration, sequences } of groups.values()) {
+      const fates = this.#segments.get(segment);
+      if (!fates) continue; // settled before, and its segment is gone
+      const { count, record } = fates.settle(sequences, registration, fate);
+      if (count === 0) continue;
+      const books = this.#booksOf(registration);
+      books.pending -= count;
+      books[fate] += count;
+      this.#write(segment, record);
+    }
+  }
+
+  #write(segment: number, record: Buffer): void {
+    const records = this.#unwritten.get(segment);
+    if (records) records.push(record);
+    else this.#unwritten.set(segment, [record]);
+    this.#writing ??= this.#writeFates().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  /** Writes waiting fates, then removes segments that are settled by them. */
+  async #writeFates(): Promise<void> {
+    while (this.#unwritten.size > 0) {
+      const batch = this.#unwritten;
+      this.#unwritten = new Map();
+      for (const [segment, records] of batch) {
+        try {
+          const file = await this.#fatesHandle(segment);
+          await file.appendFile(Buffer.concat(records));
+        } catch (error) {
+          // Not written means fired again after a restart: harmless, but said.
+          this.#options.log.warn({ reason: (error as Error).message }, 'what was settled cannot be written down');
+        }
+        await this.#removeIfSettled(segment);
+      }
+    }
+  }
+
+  async #fatesHandle(segment: number): Promise<FileHandle> {
+    let file = this.#files.get(segment);
+    if (!file) {
+      file = await open(fatesFile(join(this.#options.directory, 'events'), segment), 'a', 0o600);
+      this.#files.set(segment, file);
+    }
+    return file;
+  }
+
+  #sealCurrent(next: number): void {
+    const sealed = this.#current;
+    this.#current = next;
+    this.#segments.set(next, new SegmentFates());
+    const fates = this.#segments.get(sealed)!;
+    fates.hasSummary = true;
+    this.#write(sealed, fates.summary());
+  }
+
+  #startSegment(): void {
+    this.#events.startSegment();
+    this.#current = this.#events.currentSegment;
+    this.#segments.set(this.#current, new SegmentFates());
+  }
+
+  async #removeIfSettled(number: number): Promise<void> {
+    const fates = this.#segments.get(number);
+    if (!fates || number === this.#current || fates.settledCount < fates.count) return;
+    this.#segments.delete(number);
+    this.#close(fates);
+    const folder = this.#options.directory;
+    await writeFileAtomically(join(folder, 'closed.json'), JSON.stringify(this.#closedNow(number)));
+    await this.#files.get(number)?.close();
+    this.#files.delete(number);
+    await this.#events.removeSegment(number);
+    await removeSegmentFiles(join(folder, 'events'), number);
+    for (const waiter of this.#roomWaiters.splice(0)) waiter();
+  }
+
+  #closedNow(removing: number | null): ClosedBooks {
+    return { ...this.#closed, nextSequence: this.#nextSequence, lastReceivedAt: this.#lastReceivedAt.toString(), removing };
+  }
+
+  /** Adds a removed segment's counts to the closed books. */
+  #close(fates: SegmentFates): void {
+    const { books } = this.#closed;
+    for (const [registration, count] of fates.received) {
+      books[registration] ??= { received: 0, confirmed: 0, parked: 0, expired: 0 };
+      books[registration].received += count;
+      const settled = fates.settled.get(registration);
+      if (!settled) continue;
+      books[registration].confirmed += settled.confirmed;
+      books[registration].parked += settled.parked;
+      books[registration].expired += settled.expired;
+    }
+  }
+
+  /** Adds a segment that is there to the books. */
+  #count(fates: SegmentFates): void {
+    for (const [registration, count] of fates.received) {
+      const books = this.#booksOf(registration);
+      const settled = fates.settled.get(registration) ?? { confirmed: 0, parked: 0, expired: 0 };
+      books.received += count;
+      books.confirmed += settled.confirmed;
+      books.parked += settled.parked;
+      books.expired += settled.expired;
+      books.pending += count - settled.confirmed - settled.parked - settled.expired;
+    }
+    if (fates.firstSequence !== undefined) {
+      this.#nextSequence = Math.max(this.#nextSequence, fates.firstSequence + fates.count);
+    }
+    if (fates.lastReceivedAt > this.#lastReceivedAt) this.#lastReceivedAt = fates.lastReceivedAt;
+  }
+
+  #booksOf(registration: string): Books {
+    let books = this.#books.get(registration);
+    if (!books) {
+      books = emptyBooks();
+      this.#books.set(registration, books);
+    }
+    return books;
+  }
+}
+
+function report(problem: LogProblem, log: Logger): void {
+  if (problem.kind === 'torn') {
+    log.info({ file: problem.file, bytes: problem.to - problem.from }, 'an unfinished write of the last run was cut off; nothing acknowledged is lost');
+  } else {
+    log.error({ ...problem }, 'the journal is damaged here; a copy of the file is set aside');
+  }
+}
+
+async function readClosedBooks(file: string): Promise<ClosedBooks> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as ClosedBooks;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return { version: 1, nextSequence: 1, lastReceivedAt: '0', removing: null, books: {} };
+  }
+}
+
+async function removeSegmentFiles(folder: string, number: number): Promise<void> {
+  for (const file of [`${String(number).padStart(10, '0')}.log`, fatesFile('', number)]) {
+    await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+}
+
+function fatesFile(folder: string, number: number): string {
+  return join(folder, `${String(number).padStart(10, '0')}.fates`);
+}

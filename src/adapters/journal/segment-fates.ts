@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import type { Fate } from '../../core/event.ts';
+
+/**
+ * What became of the events of one journal segment: a bit per event in memory, and beside the segment a file of
+ * records (length u32le, CRC-32 u32le, JSON) that are written without fsync. A record lost in a crash makes its events
+ * unsettled again: they are fired once more, which is harmless.
+ */
+
+/** What a full segment holds, so that opening the journal need not read it. */
+interface Summary {
+  readonly firstSequence: number;
+  readonly count: number;
+  readonly lastReceivedAt: string;
+  readonly received: Record<string, number>;
+}
+
+interface FateRecord {
+  readonly fate: Fate;
+  readonly registration: string;
+  /** Pairs of first ordinal in the segment and length. */
+  readonly runs: Array<[number, number]>;
+}
+
+type StoredRecord = Summary | FateRecord;
+
+export class SegmentFates {
+  /** Sequence of the segment's first event; undefined while it has none. */
+  firstSequence: number | undefined;
+  count = 0;
+  settledCount = 0;
+  lastReceivedAt = 0n;
+  /** Events by registration. */
+  readonly received = new Map<string, number>();
+  /** Settled events by registration and fate. */
+  readonly settled = new Map<string, Record<Fate, number>>();
+  /** Whether everything above was known from the file, without the segment. */
+  hasSummary = false;
+  #bits = new Uint8Array(1_024);
+
+  static async read(file: string): Promise<SegmentFates> {
+    const fates = new SegmentFates();
+    const data = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return Buffer.alloc(0);
+      throw error;
+    });
+    for (const record of decodeRecords(data)) {
+      if ('fate' in record) fates.#apply(record);
+      else fates.#restore(record);
+    }
+    return fates;
+  }
+
+  /** Notes an event of the segment. */
+  add(sequence: number, registration: string, receivedAt: bigint): void {
+    this.firstSequence ??= sequence;
+    this.count += 1;
+    this.lastReceivedAt = receivedAt;
+    this.received.set(registration, (this.received.get(registration) ?? 0) + 1);
+  }
+
+  isSettled(sequence: number): boolean {
+    const ordinal = sequence - this.firstSequence!;
+    return ((this.#bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) !== 0;
+  }
+
+  /** Settles those events that are not settled yet; returns how many, and the record to keep of them. */
+  settle(sequences: readonly number[], registration: string, fate: Fate): { count: number; record: Buffer } {
+    const runs: Array<[number, number]> = [];
+    for (const sequence of sequences) {
+      if (this.isSettled(sequence)) continue;
+      const ordinal = sequence - this.firstSequence!;
+      const last = runs.at(-1);
+      if (last && last[0] + last[1] === ordinal) last[1] += 1;
+      else runs.push([ordinal, 1]);
+    }
+    const record = { fate, registration, runs };
+    return { count: this.#apply(record), record: encodeRecord(record) };
+  }
+
+  /** The record that makes {@link hasSummary} true at the next start. */
+  summary(): Buffer {
+    return encodeRecord({
+      firstSequence: this.firstSequence ?? 0,
+      count: this.count,
+      lastReceivedAt: this.lastReceivedAt.toString(),
+      received: Object.fromEntries(this.received),
+    });
+  }
+
+  #restore(summary: Summary): void {
+    this.firstSequence = summary.firstSequence;
+    this.count = summary.count;
+    this.lastReceivedAt = BigInt(summary.lastReceivedAt);
+    for (const [registration, count] of Object.entries(summary.received)) this.received.set(registration, count);
+    this.hasSummary = true;
+  }
+
+  #apply({ fate, registration, runs }: FateRecord): number {
+    let count = 0;
+    for (const [first, length] of runs) {
+      for (let ordinal = first; ordinal < first + length; ordinal++) {
+        if (this.#setBit(ordinal)) count += 1;
+      }
+    }
+    this.settledCount += count;
+    const counts = this.settled.get(registration) ?? { confirmed: 0, parked: 0, expired: 0 };
+    counts[fate] += count;
+    this.settled.set(registration, counts);
+    return count;
+  }
+
+  #setBit(ordinal: number): boolean {
+    const byte = ordinal >> 3;
+    if (byte >= this.#bits.length) {
+      const larger = new Uint8Array(Math.max(this.#bits.length * 2, byte + 1));
+      larger.set(this.#bits);
+      this.#bits = larger;
+    }
+    const bit = 1 << (ordinal & 7);
+    if (this.#bits[byte]! & bit) return false;
+    this.#bits[byte]! |= bit;
+    return true;
+  }
+}
+
+function encodeRecord(record: StoredRecord): Buffer {
+  const payload = Buffer.from(JSON.stringify(record));
+  const header = Buffer.allocUnsafe(8);
+  header.writeUInt32LE(payload.length, 0);
+  header.writeUInt32LE(crc32(payload), 4);
+  return Buffer.concat([header, payload]);
+}
+
+/** Valid records up to the first that is not: what follows a torn one was never relied upon. */
+function* decodeRecords(data: Buffer): Generator<StoredRecord> {
+  for (let offset = 0; offset + 8 <= data.length; ) {
+    const end = offset + 8 + data.readUInt32LE(offset);
+    if (end > data.length || crc32(data.subarray(offset + 8, end)) !== data.readUInt32LE(offset + 4)) return;
+    yield JSON.parse(data.toString('utf8', offset + 8, end)) as StoredRecord;
+    offset = end;
+  }
+}

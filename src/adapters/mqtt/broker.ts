@@ -1,0 +1,186 @@
+import type { Socket } from 'node:net';
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { Logger } from 'pino';
+import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
+
+const NEVER_EXPIRES = 0xffff_ffff;
+const RECONNECT_MS = 1_000;
+const KEEPALIVE_SECONDS = 30;
+/** Return code of MQTT 3.1.1 and reason code of MQTT 5 for "unsupported protocol version". */
+const UNSUPPORTED_VERSION = [1, 132];
+const SESSION_TAKEN_OVER = 142;
+
+export interface MqttBrokerOptions {
+  /** `mqtt://`, `mqtts://`, `ws://` or `wss://`. */
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** Stable, so that the broker finds the session again. */
+  readonly clientId: string;
+  /** MQTT 5 receive maximum: how many messages may be unacknowledged. */
+  readonly receiveMaximum: number;
+  readonly maxPacketBytes: number;
+  readonly log: Logger;
+}
+
+/**
+ * An MQTT broker through MQTT.js. MQTT.js takes one packet at a time and sends a PUBACK from `handleMessage`'s
+ * callback; calling back with an error makes it go on without one (5.16, lib/handlers/publish.ts). So every message is
+ * taken at once and its PUBACK is written later, those of a journal commit in one buffer.
+ */
+export class MqttBroker implements Broker {
+  readonly #options: MqttBrokerOptions;
+  readonly #log: Logger;
+  #client: MqttClient | undefined;
+  #connection = 0;
+  #connected = false;
+  #stopped = false;
+  #subscriptions: readonly Subscription[] = [];
+
+  constructor(options: MqttBrokerOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  async start(
+    subscriptions: readonly Subscription[],
+    take: (message: BrokerMessage) => Promise<void> | undefined,
+  ): Promise<void> {
+    this.#subscriptions = subscriptions;
+    await new Promise<void>((resolve) => this.#open(5, take, resolve));
+  }
+
+  acknowledge(tickets: readonly AcknowledgeTicket[]): void {
+    const stream = this.#client?.stream as Socket | undefined;
+    if (!this.#connected || !stream || stream.destroyed) return;
+    const packets = Buffer.allocUnsafe(tickets.length * 4);
+    let bytes = 0;
+    for (const { connection, packetId } of tickets) {
+      if (connection !== this.#connection) continue;
+      // PUBACK: type 4, remaining length 2, packet identifier; success needs no reason code in MQTT 5 (3.4.2.1).
+      packets[bytes++] = 0x40;
+      packets[bytes++] = 2;
+      packets[bytes++] = packetId >> 8;
+      packets[bytes++] = packetId & 0xff;
+    }
+    if (bytes > 0) stream.write(packets.subarray(0, bytes));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#connected = false;
+    const client = this.#client;
+    if (client) await new Promise<void>((resolve) => client.end(false, {}, () => resolve()));
+  }
+
+  #open(protocolVersion: 4 | 5, take: (message: BrokerMessage) => Promise<void> | undefined, granted: () => void): void {
+    const { url, username, password, clientId, receiveMaximum, maxPacketBytes } = this.#options;
+    const options: IClientOptions = {
+      protocolVersion,
+      clientId,
+      clean: false,
+      keepalive: KEEPALIVE_SECONDS,
+      reconnectPeriod: RECONNECT_MS,
+      reconnectOnConnackError: true,
+      resubscribe: false,
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password }),
+      ...(protocolVersion === 5 && {
+        properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum, maximumPacketSize: maxPacketBytes },
+      }),
+    };
+    const client = connect(url, options);
+    this.#client = client;
+    client.handleMessage = (packet, done) => this.#handle(client, packet, take, done);
+    client.on('connect', ({ sessionPresent }) => {
+      this.#connection += 1;
+      this.#connected = true;
+      this.#log.info({ broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent }, 'connected to the broker');
+      void this.#subscribe(client, protocolVersion).then((ok) => ok && granted());
+    });
+    client.on('close', () => {
+      if (this.#connected && !this.#stopped) this.#log.warn({ broker: withoutCredentials(url) }, 'the connection to the broker is lost; trying again');
+      this.#connected = false;
+    });
+    client.on('disconnect', ({ reasonCode }) => {
+      if (reasonCode !== SESSION_TAKEN_OVER) return;
+      this.#log.error({ clientId }, 'another client took our session over: is a second fogwhisk running with this datacenterId?');
+    });
+    client.on('error', (error) => {
+      const code = (error as { code?: unknown }).code;
+      if (protocolVersion === 5 && UNSUPPORTED_VERSION.includes(code as number)) {
+        client.end(true);
+        this.#open(4, take, granted);
+        return;
+      }
+      this.#log.warn({ broker: withoutCredentials(url), code, reason: error.message }, 'the broker refuses or fails; trying again');
+    });
+  }
+
+  /** Subscribes to everything wanted. A broker that keeps the session replaces what it has (3.8.4). */
+  async #subscribe(client: MqttClient, protocolVersion: 4 | 5): Promise<boolean> {
+    try {
+      await Promise.all(
+        this.#subscriptions.map(async ({ filter, qos, identifier }) => {
+          const properties = protocolVersion === 5 ? { properties: { subscriptionIdentifier: identifier } } : {};
+          const grants = await client.subscribeAsync(filter, { qos: qos === 2 ? 1 : qos, ...properties });
+          for (const grant of grants) {
+            if (grant.qos >= 128) this.#log.error({ filter }, 'the broker refuses the subscription; check its access rules');
+          }
+        }),
+      );
+      return true;
+    } catch (error) {
+      this.#log.warn({ reason: (error as Error).message }, 'subscribing failed; it is repeated with the next connection');
+      return false;
+    }
+  }
+
+  #handle(
+    client: MqttClient,
+    packet: IPublishPacket,
+    take: (message: BrokerMessage) => Promise<void> | undefined,
+    done: (error?: Error) => void,
+  ): void {
+    if (this.#stopped) return; // neither taken nor acknowledged: the broker sends it again
+    const { topic, payload, retain, messageId } = packet;
+    const identifiers = packet.properties?.subscriptionIdentifier;
+    const held = take({
+      topic,
+      payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
+      qos: packet.qos,
+      retain,
+      ...(identifiers !== undefined && { subscriptions: Array.isArray(identifiers) ? identifiers : [identifiers] }),
+      ...(packet.qos > 0 && { ticket: { connection: this.#connection, packetId: messageId! } }),
+    });
+    // Any error will do; it goes no further than MQTT.js's packet pump.
+    const proceed = packet.qos > 0 ? () => done(ACKNOWLEDGED_LATER) : () => done();
+    if (!held) {
+      proceed();
+      return;
+    }
+    // Nothing is read from the socket now, PINGRESP neither: keep both sides from giving the other up.
+    const alive = setInterval(() => {
+      if (!client.connected) return;
+      client.sendPing();
+      client.reschedulePing(true);
+    }, (KEEPALIVE_SECONDS * 1_000) / 3);
+    void held.finally(() => {
+      clearInterval(alive);
+      proceed();
+    });
+  }
+}
+
+const ACKNOWLEDGED_LATER = new Error('acknowledged when the journal has it');
+
+function withoutCredentials(url: string): string {
+  const parsed = new URL(url);
+  parsed.username = '';
+  parsed.password = '';
+  return parsed.toString();
+}

@@ -1,0 +1,318 @@
+import { readFileSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { type Registration, mqttRegistrationSchema, mqttRegistrations } from './core/registration.ts';
+
+/**
+ * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and the sample come.
+ * Values are text, as in a ConfigMap's `data` and in the environment.
+ */
+
+interface Setting<T> {
+  readonly parse: z.ZodType<T, string>;
+  /** What an absent key means; undefined where absence has a meaning of its own. */
+  readonly fallback?: string;
+  readonly secret?: true;
+  readonly allowed: string;
+  readonly help: string;
+  readonly example?: string;
+}
+
+type Embeddable = string;
+
+const text = (allowed: string) => z.string().min(1, `must not be empty; allowed: ${allowed}`);
+
+function oneOf<const T extends string>(...values: T[]) {
+  return z.enum(values);
+}
+
+const port = z
+  .string()
+  .regex(/^\d+$/)
+  .transform(Number)
+  .refine((value) => value <= 65_535);
+
+function whole(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d+$/)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max);
+}
+
+const boolean = oneOf('true', 'false').transform((value) => value === 'true');
+
+const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
+
+/** `http://host` is how the predecessor wrote its brokers. */
+const mqttUrl = z.string().transform((value, context): Embeddable => {
+  if (value === 'embedded') return value;
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const protocol = { 'http:': 'mqtt:', 'https:': 'mqtts:' }[url?.protocol ?? ''] ?? url?.protocol;
+  if (!url?.hostname || !['mqtt:', 'mqtts:', 'ws:', 'wss:'].includes(protocol!)) {
+    context.addIssue({ code: 'custom', message: 'is no MQTT URL' });
+    return z.NEVER;
+  }
+  return `${protocol}${value.slice(value.indexOf('//'))}`;
+});
+
+/** A host, host:port or URL; https where the port is 443. */
+function httpEndpoint(defaultPort?: number) {
+  return z.string().transform((value, context): Embeddable => {
+    if (value === 'embedded') return value;
+    const withScheme = /^https?:\/\//.test(value) ? value : `${/:443$/.test(value) ? 'https' : 'http'}://${value}`;
+    if (!URL.canParse(withScheme)) {
+      context.addIssue({ code: 'custom', message: 'is no host or URL' });
+      return z.NEVER;
+    }
+    const url = new URL(withScheme);
+    if (defaultPort && !url.port && withScheme !== value) url.port = String(defaultPort);
+    return url.toString().replace(/\/$/, '');
+  });
+}
+
+const topics = z.string().transform((value, context) => {
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `is not JSON: ${(error as Error).message}` });
+    return z.NEVER;
+  }
+  const rows = z.array(mqttRegistrationSchema).safeParse(json);
+  if (rows.success) return rows.data;
+  for (const issue of rows.error.issues) {
+    context.addIssue({ code: 'custom', message: `${issue.path.join('.') || 'the list'}: ${issue.message}` });
+  }
+  return z.NEVER;
+});
+
+function setting<T>(row: Setting<T>): Setting<T> {
+  return row;
+}
+
+export const settings = {
+  dataDir: setting({ parse: text('a path'), fallback: './data', allowed: 'a folder', help: 'Folder of the journal, the credentials and the embedded parts.' }),
+  datacenterId: setting({ parse: name, fallback: '1', allowed: '1 to 64 letters, digits, . _ -', help: 'The id of this site; its readings carry it as `datacenter_id` where the sensor sends none.' }),
+  providerHost: setting({ parse: text('a host name or address'), fallback: '127.0.0.1', allowed: 'a host name or address', help: 'Where the HTTP listener binds. `0.0.0.0` opens it to the network.' }),
+  providerPort: setting({ parse: port, fallback: '3000', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the HTTP listener.' }),
+  providerUrl: setting({ parse: httpEndpoint(), allowed: 'a URL', help: 'How actions reach the HTTP listener for receipts and parameters; by default providerHost and providerPort.', example: 'http://mqtt-provider:3000' }),
+  providerToken: setting({ parse: z.string().min(16), secret: true, allowed: 'at least 16 characters', help: 'Bearer token of the HTTP listener. Made at the first start if absent.' }),
+  mqttUrl: setting({ parse: mqttUrl, fallback: 'embedded', secret: true, allowed: '`embedded`, or mqtt://, mqtts://, ws://, wss:// (http:// is taken as mqtt://), with user:password@ if needed; mqtt://USER:PASSWORD@embedded is the embedded broker with a login', help: "The site's MQTT broker." }),
+  mqttTopics: setting({ parse: topics, fallback: '[{"topic":"test"}]', allowed: 'a JSON list of {"topic", "qos", "trigger", "name", "batch", "ordered"}; only topic is required', help: 'What to subscribe to, and which trigger each topic fires.', example: '[{"topic":"test","qos":1,"trigger":"addReadingToDbTrigger"}]' }),
+  readingTrigger: setting({ parse: text('a trigger name'), fallback: 'addReadingToDbTrigger', allowed: 'a trigger name', help: 'The trigger of topics that name none.' }),
+  receiptTimeoutSeconds: setting({ parse: whole(1, 3_600), fallback: '30', allowed: '1 to 3600', help: "How long an action's receipt is waited for before its batch is fired again." }),
+  journalMaxBytes: setting({ parse: whole(1_048_576, Number.MAX_SAFE_INTEGER), fallback: '1073741824', allowed: 'bytes, at least 1048576', help: 'Size of the journal at which no more is read from the broker.' }),
+  drainSeconds: setting({ parse: whole(0, 3_600), fallback: '4', allowed: '0 to 3600', help: 'How long a stop waits for accepted events to be confirmed.' }),
+  apiHost: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: 'The OpenWhisk API.' }),
+  owAuth: setting({ parse: z.string().regex(/^[^:\s]+:\S+$/), secret: true, allowed: 'UUID:KEY', help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk.' }),
+  couchdbGateway: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: 'The central CouchDB.' }),
+  couchdbExtPort: setting({ parse: port, allowed: '1 to 65535', help: 'Port of couchdbGateway where that names none; 443 means https.', example: '5984' }),
+  couchdbUsername: setting({ parse: text('a user name'), fallback: 'fogwhisk', allowed: 'a user name', help: 'User of CouchDB.' }),
+  couchdbPassword: setting({ parse: z.string().min(1), secret: true, allowed: 'a password', help: 'Password of CouchDB. Made at the first start for the embedded one.' }),
+  influxLocalUrl: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: "The site's InfluxDB 2." }),
+  influxLocalToken: setting({ parse: z.string().min(1), secret: true, allowed: 'an API token', help: "Token of the site's InfluxDB. Made at the first start for the embedded one." }),
+  influxLocalOrg: setting({ parse: text('an organization'), fallback: 'influxdata', allowed: 'an organization', help: "Organization in the site's InfluxDB." }),
+  influxLocalBucket: setting({ parse: text('a bucket'), fallback: 'measure', allowed: 'a bucket', help: 'Bucket of the readings.' }),
+  influxCentralUrl: setting({ parse: httpEndpoint(), allowed: 'host, host:port, URL', help: "The central InfluxDB 2; by default the site's own." }),
+  influxCentralToken: setting({ parse: z.string().min(1), secret: true, allowed: 'an API token', help: 'Token of the central InfluxDB.' }),
+  influxCentralOrg: setting({ parse: text('an organization'), fallback: 'influxdata', allowed: 'an organization', help: 'Organization in the central InfluxDB.' }),
+  influxCentralBucket: setting({ parse: text('a bucket'), fallback: 'aggregates', allowed: 'a bucket', help: 'Bucket of the aggregates.' }),
+  embeddedMqttPort: setting({ parse: port, fallback: '1883', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded broker.' }),
+  embeddedOpenwhiskPort: setting({ parse: port, fallback: '3233', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded OpenWhisk.' }),
+  embeddedCouchdbPort: setting({ parse: port, fallback: '5984', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded CouchDB.' }),
+  embeddedInfluxdbPort: setting({ parse: port, fallback: '8086', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded InfluxDB.' }),
+  maxPacketBytes: setting({ parse: whole(1_024, 268_435_455), fallback: '16777216', allowed: '1024 to 268435455', help: 'The largest MQTT packet that the embedded broker takes.' }),
+  simulate: setting({ parse: boolean, fallback: 'false', allowed: '`true` or `false`', help: 'Whether an imitated station (a lake buoy and a room sensor) publishes to the broker.' }),
+  logLevel: setting({ parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', allowed: 'trace, debug, info, warn, error, fatal, silent', help: 'The least severe log lines that are written.' }),
+};
+
+type Settings = typeof settings;
+export type SettingKey = keyof Settings;
+
+/** A row without a fallback may be absent. */
+type Values = {
+  readonly [K in SettingKey]: Settings[K] extends Setting<infer T> ? T | (K extends OptionalKey ? undefined : never) : never;
+};
+type OptionalKey =
+  | 'providerUrl'
+  | 'providerToken'
+  | 'owAuth'
+  | 'couchdbExtPort'
+  | 'couchdbPassword'
+  | 'influxLocalToken'
+  | 'influxCentralUrl'
+  | 'influxCentralToken';
+
+export interface Config extends Values {
+  readonly registrations: readonly Registration[];
+}
+
+/** One thing that is wrong with a configuration. */
+export interface ConfigProblem {
+  readonly key: string;
+  readonly value?: string;
+  readonly message: string;
+}
+
+/** Everything that is wrong with a configuration, at once. */
+export class ConfigError extends Error {
+  readonly problems: readonly ConfigProblem[];
+  constructor(source: string, problems: readonly ConfigProblem[]) {
+    const lines = problems.map(({ key, value, message }) => `  ${key}${value === undefined ? '' : ` = ${JSON.stringify(value)}`}: ${message}`);
+    super(`the configuration ${source} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${lines.join('\n')}`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Reads a ConfigMap (or a plain map of the same keys) and the environment, which wins.
+ * @throws ConfigError with every problem
+ */
+export function loadConfig(file: string | undefined, environment: NodeJS.ProcessEnv): Config {
+  const problems: ConfigProblem[] = [];
+  const given = new Map<string, string>();
+  if (file !== undefined) readConfigMap(file, given, problems);
+  readEnvironment(environment, given, problems);
+  return parseConfig(file ?? 'of the environment', given, problems);
+}
+
+function parseConfig(source: string, given: ReadonlyMap<string, string>, problems: ConfigProblem[]): Config {
+  const values: Record<string, unknown> = {};
+  for (const [key, row] of Object.entries(settings) as Array<[SettingKey, Setting<unknown>]>) {
+    const value = given.get(key) ?? row.fallback;
+    if (value === undefined) continue;
+    const parsed = row.parse.safeParse(value);
+    if (parsed.success) {
+      values[key] = parsed.data;
+      continue;
+    }
+    for (const issue of parsed.error.issues) {
+      const detail = issue.code === 'custom' && issue.message !== 'Invalid input' ? `${issue.message}; ` : '';
+      problems.push({ key, ...(!row.secret && { value }), message: `${detail}allowed: ${row.allowed}` });
+    }
+  }
+  problems.push(...missing(values, given));
+  if (problems.length > 0) throw new ConfigError(source, problems);
+  const config = values as Values;
+  return { ...config, couchdbGateway: withPort(config.couchdbGateway, config.couchdbExtPort), registrations: mqttRegistrations(config.mqttTopics, config.readingTrigger) };
+}
+
+/** Secrets that an outside endpoint needs and nobody can make up. */
+function missing(values: Record<string, unknown>, given: ReadonlyMap<string, string>): ConfigProblem[] {
+  const needs: Array<[endpoint: SettingKey, secret: SettingKey]> = [
+    ['apiHost', 'owAuth'],
+    ['couchdbGateway', 'couchdbPassword'],
+    ['influxLocalUrl', 'influxLocalToken'],
+    ['influxCentralUrl', 'influxCentralToken'],
+  ];
+  return needs
+    .filter(([endpoint, secret]) => values[endpoint] !== undefined && values[endpoint] !== 'embedded' && !given.has(secret))
+    .map(([endpoint, secret]) => ({
+      key: secret,
+      message: `is needed because ${endpoint} is not embedded; give it as ${secret} or, in a file, as ${secret}_FILE`,
+    }));
+}
+
+function withPort(gateway: string, extPort: number | undefined): string {
+  if (gateway === 'embedded' || !extPort) return gateway;
+  const url = new URL(gateway);
+  if (!url.port) {
+    if (extPort === 443) url.protocol = 'https:';
+    url.port = String(extPort);
+  }
+  return url.toString().replace(/\/$/, '');
+}
+
+function readConfigMap(file: string, given: Map<string, string>, problems: ConfigProblem[]): void {
+  let document: unknown;
+  try {
+    const content = readFileSync(file, 'utf8');
+    if (content.length > MAX_CONFIG_BYTES) throw new Error(`larger than ${MAX_CONFIG_BYTES} bytes`);
+    document = parseYaml(content);
+  } catch (error) {
+    problems.push({ key: file, message: `can't be read: ${(error as Error).message}` });
+    return;
+  }
+  const map = document as { kind?: unknown; data?: unknown } | null;
+  const data = map?.kind === 'ConfigMap' ? map.data : map;
+  if (data === null || data === undefined) return;
+  if (typeof data !== 'object' || Array.isArray(data)) {
+    problems.push({ key: file, message: 'must be a Kubernetes ConfigMap, or a map of settings' });
+    return;
+  }
+  for (const [key, value] of Object.entries(data)) {
+    if (!isSetting(key) && !isSetting(key.replace(/_FILE$/, ''))) {
+      const nearest = nearestSetting(key);
+      problems.push({ key, message: `is no setting${nearest ? `; did you mean ${nearest}?` : ''}` });
+    } else if (typeof value !== 'string') {
+      problems.push({ key, value: JSON.stringify(value), message: 'must be text; put it in quotes, as Kubernetes demands' });
+    } else {
+      addValue(key, value, given, problems);
+    }
+  }
+}
+
+function readEnvironment(environment: NodeJS.ProcessEnv, given: Map<string, string>, problems: ConfigProblem[]): void {
+  for (const key of Object.keys(settings)) {
+    for (const variable of [key, `${key}_FILE`]) {
+      const value = environment[variable];
+      if (value !== undefined && value !== '') addValue(variable, value, given, problems);
+    }
+  }
+}
+
+function addValue(key: string, value: string, given: Map<string, string>, problems: ConfigProblem[]): void {
+  if (isSetting(key)) {
+    given.set(key, value);
+    return;
+  }
+  try {
+    given.set(key.replace(/_FILE$/, ''), readFileSync(value, 'utf8').replace(/\r?\n$/, ''));
+  } catch (error) {
+    problems.push({ key, value, message: `the file can't be read: ${(error as Error).message}` });
+  }
+}
+
+function isSetting(key: string): key is SettingKey {
+  return Object.hasOwn(settings, key);
+}
+
+/** The known key with the fewest edits to `key`, if few enough to be a slip. */
+function nearestSetting(key: string): string | undefined {
+  const ranked = Object.keys(settings)
+    .map((known) => ({ known, edits: editDistance(key.toLowerCase(), known.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits);
+  const best = ranked[0]!;
+  return best.edits <= Math.max(2, key.length / 3) ? best.known : undefined;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** The effective configuration, secrets masked, as `key: value` lines. */
+export function describeConfig(config: Config): string {
+  return (Object.keys(settings) as SettingKey[])
+    .map((key) => `${key}: ${masked(key, config[key])}`)
+    .join('\n');
+}
+
+function masked(key: SettingKey, value: unknown): string {
+  if (value === undefined) return '(made at the first start, or not needed)';
+  if (key === 'mqttUrl') return String(value).replace(/\/\/[^/]*@/, '//***@');
+  if ((settings[key] as Setting<unknown>).secret) return '***';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

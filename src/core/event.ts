@@ -1,0 +1,40 @@
+/** One MQTT message that matched one registration. Id, time and registration are fixed when it is journalled. */
+export interface Event {
+  /** Its receive time as decimal text: no other event of the site has it. */
+  readonly id: string;
+  /** ns since 1970; strictly increasing at a site. */
+  readonly receivedAt: bigint;
+  /** Name of the registration; '' for a message that no registration matched. */
+  readonly registration: string;
+  readonly topic: string;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly body: Uint8Array;
+  /** Its number among the site's events; later ones have greater numbers. */
+  readonly sequence: number;
+  /** Where the journal has it, and where the next one may be. */
+  readonly position: number;
+  readonly end: number;
+}
+
+/** What became of an event. */
+export type Fate = 'confirmed' | 'parked' | 'expired';
+
+/** Why an event was parked. */
+export interface ParkReason {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** How many events stand where: `received = confirmed + pending + parked + expired`, always. */
+export interface Books {
+  received: number;
+  confirmed: number;
+  pending: number;
+  parked: number;
+  expired: number;
+}
+
+export function emptyBooks(): Books {
+  return { received: 0, confirmed: 0, pending: 0, parked: 0, expired: 0 };
+}

@@ -1,0 +1,127 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import type { Credentials } from './credentials.ts';
+
+/** Where the site's services are: outside ones as configured, embedded ones where they were started. */
+export interface Endpoints {
+  readonly mqtt: { readonly url: string; readonly username?: string; readonly password?: string };
+  readonly openwhisk: { readonly url: string; readonly auth: string };
+  readonly couchdb: { readonly url: string; readonly username: string; readonly password: string };
+  readonly influxLocal: { readonly url: string; readonly token: string };
+}
+
+export interface EmbeddedSite {
+  readonly endpoints: Endpoints;
+  /** The parts that were started, for people: name and address. */
+  readonly started: ReadonlyArray<{ readonly name: string; readonly url: string }>;
+  /** Stops the parts in the direction of the data. */
+  close(): Promise<void>;
+}
+
+/** Starts the parts that the configuration wants embedded; each speaks its own protocol on a loopback port. */
+export async function startEmbeddedSite(config: Config, credentials: Credentials, log: Logger): Promise<EmbeddedSite> {
+  const { dataDir } = config;
+  const running: Array<{ name: string; url: string; close(): Promise<void> }> = [];
+  const start = async <T extends { url: string; close(): Promise<void> }>(name: string, part: Promise<T>): Promise<T> => {
+    const started = await part;
+    running.push({ name, url: started.url, close: () => started.close() });
+    return started;
+  };
+  const close = async () => {
+    for (const part of ['MQTT', 'OpenWhisk', 'InfluxDB', 'CouchDB']) {
+      await running.find(({ name }) => name === part)?.close();
+    }
+  };
+
+  const mqtt = mqttEndpoint(config.mqttUrl);
+  const couchdbLogin = { username: config.couchdbUsername, password: credentials.couchdbPassword };
+  const startBroker = async () => {
+    if (!mqtt.isEmbedded) return mqtt.url;
+    const { startBroker } = await import('./embedded/broker/broker.ts');
+    const { port, setting } = { port: config.embeddedMqttPort, setting: 'embeddedMqttPort' };
+    const { username, password } = mqtt;
+    const login = username !== undefined && password !== undefined && { credentials: { username, password } };
+    const options = { port, setting, dataDir: join(dataDir, 'broker'), maxPacketBytes: config.maxPacketBytes, log, ...login };
+    return (await start('MQTT', startBroker(options))).url;
+  };
+  const startInfluxdb = async () => {
+    if (config.influxLocalUrl !== 'embedded') return config.influxLocalUrl;
+    const { startInfluxdb } = await import('./embedded/influxdb/server.ts');
+    const options = {
+      port: config.embeddedInfluxdbPort,
+      setting: 'embeddedInfluxdbPort',
+      dataDir: join(dataDir, 'influxdb'),
+      token: credentials.influxLocalToken,
+      org: config.influxLocalOrg,
+      buckets: [...new Set([config.influxLocalBucket, config.influxCentralBucket])],
+      log,
+    };
+    return (await start('InfluxDB', startInfluxdb(options))).url;
+  };
+  const startCouchdb = async () => {
+    if (config.couchdbGateway !== 'embedded') return config.couchdbGateway;
+    const { startCouchdb } = await import('./embedded/couchdb/server.ts');
+    const options = { port: config.embeddedCouchdbPort, setting: 'embeddedCouchdbPort', dataDir: join(dataDir, 'couchdb'), ...couchdbLogin, log };
+    return (await start('CouchDB', startCouchdb(options))).url;
+  };
+  const startOpenwhisk = async (couchdbUrl: string) => {
+    if (config.apiHost !== 'embedded') return config.apiHost;
+    const { startOpenwhisk } = await import('./embedded/openwhisk/server.ts');
+    const options = {
+      port: config.embeddedOpenwhiskPort,
+      setting: 'embeddedOpenwhiskPort',
+      dataDir: join(dataDir, 'openwhisk'),
+      couchdb: { url: couchdbUrl, ...couchdbLogin },
+      authKey: credentials.owAuth,
+      log,
+    };
+    return (await start('OpenWhisk', startOpenwhisk(options))).url;
+  };
+
+  try {
+    const [mqttUrl, influxUrl, { couchdbUrl, openwhiskUrl }] = await settled([
+      startBroker(),
+      startInfluxdb(),
+      startCouchdb().then(async (couchdbUrl) => ({ couchdbUrl, openwhiskUrl: await startOpenwhisk(couchdbUrl) })),
+    ]);
+    if (config.apiHost === 'embedded') {
+      await writeFile(join(dataDir, 'wskprops'), `APIHOST=${openwhiskUrl}\nAUTH=${credentials.owAuth}\n`, { mode: 0o600 });
+    }
+    const { username, password } = mqtt;
+    return {
+      endpoints: {
+        mqtt: { url: mqttUrl, ...(username !== undefined && { username }), ...(password !== undefined && { password }) },
+        openwhisk: { url: openwhiskUrl, auth: credentials.owAuth },
+        couchdb: { url: couchdbUrl, ...couchdbLogin },
+        influxLocal: { url: influxUrl, token: credentials.influxLocalToken },
+      },
+      started: running,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Like Promise.all, but waits for all before it fails, so that what did start can be stopped. */
+async function settled<T extends readonly unknown[]>(promises: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as T;
+}
+
+function mqttEndpoint(mqttUrl: string): { isEmbedded: boolean; url: string; username?: string; password?: string } {
+  if (mqttUrl === 'embedded') return { isEmbedded: true, url: '' };
+  const url = new URL(mqttUrl);
+  const { username, password, hostname } = url;
+  url.username = '';
+  url.password = '';
+  return {
+    isEmbedded: hostname === 'embedded',
+    url: url.toString(),
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+  };
+}

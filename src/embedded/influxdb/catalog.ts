@@ -1,0 +1,190 @@
+import type { Point } from './line-protocol.ts';
+import { canonicalKey } from './line-protocol.ts';
+
+export type ValueType = 'float' | 'integer' | 'unsigned' | 'string' | 'boolean';
+
+/** One column of timestamped values of one type: what InfluxDB calls a series, and one field of it. */
+export interface Series {
+  readonly id: number;
+  /** Id of the bucket. */
+  readonly bucket: string;
+  readonly measurement: string;
+  readonly field: string;
+  readonly type: ValueType;
+  /** Sorted by key. */
+  readonly tags: ReadonlyMap<string, string>;
+}
+
+export interface Bucket {
+  /** 16 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly orgId: string;
+  readonly description: string;
+  /** How long points are kept, in seconds; 0 = for ever. */
+  readonly retentionSeconds: number;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+/** A series, and the time of its latest point (ns): a point after that can't overwrite one. */
+export interface KnownSeries extends Series {
+  latest: bigint;
+}
+
+export interface Row {
+  readonly series: KnownSeries;
+  /** ns since 1970. */
+  readonly time: bigint;
+  readonly value: number | bigint | string | boolean;
+}
+
+/** What is taken over of a request, and what is not: `reason` is the first of the dropped points'. */
+export interface Accepted {
+  readonly rows: Row[];
+  /** Series that these points are the first of. */
+  readonly created: KnownSeries[];
+  readonly dropped: number;
+  readonly reason: string;
+}
+
+const BEFORE_ALL_TIME = -(2n ** 63n);
+const MAX_STRING_BYTES = 1_048_576;
+
+interface BucketSeries {
+  readonly byId: Map<number, KnownSeries>;
+  readonly byKey: Map<string, Map<string, KnownSeries>>;
+  /** Measurement → field → type. */
+  readonly types: Map<string, Map<string, ValueType>>;
+}
+
+/** The buckets and series, in memory. */
+export class Catalog {
+  readonly #buckets = new Map<string, Bucket>();
+  readonly #series = new Map<string, BucketSeries>();
+  readonly #byId = new Map<number, KnownSeries>();
+  #nextId = 1;
+
+  get buckets(): Bucket[] {
+    return [...this.#buckets.values()];
+  }
+
+  bucketById(id: string): Bucket | undefined {
+    return this.#buckets.get(id);
+  }
+
+  bucketByName(name: string): Bucket | undefined {
+    for (const bucket of this.#buckets.values()) if (bucket.name === name) return bucket;
+    return undefined;
+  }
+
+  /** Adds a bucket, or replaces the one with its id. */
+  putBucket(bucket: Bucket): void {
+    this.#buckets.set(bucket.id, bucket);
+    if (!this.#series.has(bucket.id)) {
+      this.#series.set(bucket.id, { byId: new Map(), byKey: new Map(), types: new Map() });
+    }
+  }
+
+  removeBucket(id: string): void {
+    for (const series of [...this.series(id)]) this.removeSeries(series);
+    this.#series.delete(id);
+    this.#buckets.delete(id);
+  }
+
+  /** All series of a bucket (a live view). */
+  series(bucketId: string): Iterable<KnownSeries> {
+    return this.#series.get(bucketId)?.byId.values() ?? [];
+  }
+
+  seriesById(id: number): KnownSeries | undefined {
+    return this.#byId.get(id);
+  }
+
+  addSeries(series: Series, latest = BEFORE_ALL_TIME): KnownSeries {
+    const bucket = this.#series.get(series.bucket)!;
+    const known: KnownSeries = { ...series, latest };
+    const key = canonicalKey(series.measurement, series.tags);
+    this.#nextId = Math.max(this.#nextId, series.id + 1);
+    this.#byId.set(series.id, known);
+    bucket.byId.set(series.id, known);
+    innerMap(bucket.byKey, key).set(series.field, known);
+    innerMap(bucket.types, series.measurement).set(series.field, series.type);
+    return known;
+  }
+
+  /** Forgets a series; with the last one of its measurement go the types of that measurement's fields. */
+  removeSeries(series: Series): void {
+    const bucket = this.#series.get(series.bucket);
+    this.#byId.delete(series.id);
+    if (!bucket?.byId.delete(series.id)) return;
+    const key = canonicalKey(series.measurement, series.tags);
+    const fields = bucket.byKey.get(key)!;
+    fields.delete(series.field);
+    if (fields.size === 0) bucket.byKey.delete(key);
+    for (const other of bucket.byId.values()) if (other.measurement === series.measurement) return;
+    bucket.types.delete(series.measurement);
+  }
+
+  /** Sorts points into series, making those that are new, and drops what InfluxDB 2.7 drops, in its words. */
+  accept(bucketId: string, points: readonly Point[]): Accepted {
+    const bucket = this.#series.get(bucketId)!;
+    const rows: Row[] = [];
+    const created: KnownSeries[] = [];
+    let dropped = 0;
+    let reason = '';
+    for (const point of points) {
+      const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement));
+      if (objection !== undefined) {
+        dropped++;
+        reason ||= objection;
+        continue;
+      }
+      let fields = bucket.byKey.get(point.series.canonical);
+      for (const { key, type, value } of point.fields) {
+        if (key === 'time') continue;
+        let series = fields?.get(key);
+        if (!series) {
+          const { measurement, tags } = point.series;
+          series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field: key, type, tags });
+          fields = bucket.byKey.get(point.series.canonical);
+          created.push(series);
+        }
+        rows.push({ series, time: point.time, value });
+      }
+    }
+    return { rows, created, dropped, reason };
+  }
+}
+
+/**
+ * Why a point is not stored, if it is not. A field's first value decides its type in the measurement,
+ * even if the point is then dropped for another of its fields, as in InfluxDB.
+ */
+function objectionTo({ series: { measurement }, fields }: Point, types: Map<string, ValueType>): string | undefined {
+  if (fields.every(({ key }) => key === 'time')) {
+    return `invalid field name: input field "time" on measurement "${measurement}" is invalid`;
+  }
+  for (const field of fields) {
+    if (field.type === 'string' && field.value.length > MAX_STRING_BYTES / 3) {
+      const bytes = Buffer.byteLength(field.value);
+      if (bytes > MAX_STRING_BYTES) {
+        return `input field ${JSON.stringify(field.key)} on measurement ${JSON.stringify(measurement)} is too long, ${bytes} > ${MAX_STRING_BYTES}`;
+      }
+    }
+    if (field.key === 'time') continue;
+    const type = types.get(field.key);
+    if (type === undefined) types.set(field.key, field.type);
+    else if (type !== field.type) {
+      return `field type conflict: input field ${JSON.stringify(field.key)} on measurement ${JSON.stringify(measurement)} is type ${field.type}, already exists as type ${type}`;
+    }
+  }
+  return undefined;
+}
+
+function innerMap<K, V>(maps: Map<string, Map<K, V>>, key: string): Map<K, V> {
+  let map = maps.get(key);
+  if (!map) maps.set(key, (map = new Map()));
+  return map;
+}

@@ -1,0 +1,316 @@
+import type { Logger } from 'pino';
+import { ApiError, parametersNotAllowed } from '../api/api-error.ts';
+import {
+  type Action,
+  annotationOf,
+  argumentsOf,
+  type Exec,
+  isSequence,
+  isTruthy,
+  type Parameter,
+} from '../entities/entities.ts';
+import type { EntityStore } from '../entities/entity-store.ts';
+import { parseQualifiedName } from '../entities/names.ts';
+import { type Identity, type ResolvedAction, resolveAction } from '../entities/packages.ts';
+import { isObject, type JsonObject, withDefaults } from '../json.ts';
+import type { Throttle } from '../throttle.ts';
+import { type Activation, newActivationId, type StatusCode } from './activation.ts';
+import type { ActivationStore } from './activation-store.ts';
+import type { Lease, RuntimePool } from './runtime-pool.ts';
+import { MAX_RESULT_BYTES, type RuntimeOutcome, type RuntimeProgram } from './runtime-process.ts';
+
+const MEGABYTE = 1_048_576;
+
+/** The arguments of a call: a JSON object (or, inside a sequence, an array), as it came. */
+export type Payload = Buffer;
+
+/** One call of an action. */
+export interface Invocation {
+  readonly caller: Identity;
+  readonly target: ResolvedAction;
+  readonly payload: Payload;
+  readonly transactionId: string;
+  /** The activation of the sequence that this is a component of. */
+  readonly cause?: string;
+}
+
+/** A call that has begun: its id is known at once, what came of it when `done` resolves (and the record is stored). */
+export interface Running {
+  readonly activationId: string;
+  readonly done: Promise<Activation>;
+}
+
+type Outcome = Pick<Activation, 'statusCode' | 'result' | 'size'> & { readonly timedOut?: boolean };
+
+/** Runs actions and sequences, and records what came of them. */
+export class Invoker {
+  readonly #store: EntityStore;
+  readonly #activations: ActivationStore;
+  readonly #pool: RuntimePool;
+  readonly #throttle: Throttle;
+  readonly #programOf: (exec: Exec) => RuntimeProgram | undefined;
+  readonly #log: Logger;
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(parts: {
+    readonly store: EntityStore;
+    readonly activations: ActivationStore;
+    readonly pool: RuntimePool;
+    readonly throttle: Throttle;
+    /** The program for an action's code, if this host has one. */
+    readonly programOf: (exec: Exec) => RuntimeProgram | undefined;
+    readonly log: Logger;
+  }) {
+    this.#store = parts.store;
+    this.#activations = parts.activations;
+    this.#pool = parts.pool;
+    this.#throttle = parts.throttle;
+    this.#programOf = parts.programOf;
+    this.#log = parts.log;
+  }
+
+  /**
+   * Begins a call that a user, a rule or a web request made.
+   * @param given the arguments that were given, for the check of those that the action has made final
+   * @throws ApiError 400
+   */
+  invoke(invocation: Invocation, given: JsonObject): Running {
+    const { action } = invocation.target;
+    if (isTruthy(annotationOf(action, 'final')) && invocation.target.parameters.some(({ key }) => key in given)) {
+      throw parametersNotAllowed();
+    }
+    return this.#begin(invocation);
+  }
+
+  /** Waits for what runs. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#running]);
+  }
+
+  #begin(invocation: Invocation): Running {
+    const activationId = newActivationId();
+    const { exec } = invocation.target.action;
+    const work = isSequence(exec)
+      ? this.#runSequence(activationId, invocation, exec.components)
+      : this.#runAction(activationId, invocation, exec);
+    const done = this.#throttle.inFlight(invocation.caller.namespace, work);
+    const tracked = done.catch((error: unknown) => this.#log.error({ err: error }, 'OpenWhisk: an invocation failed'));
+    this.#running.add(tracked);
+    void tracked.then(() => this.#running.delete(tracked));
+    return { activationId, done };
+  }
+
+  async #runAction(activationId: string, invocation: Invocation, exec: Exec): Promise<Activation> {
+    const { action } = invocation.target;
+    const { limits } = action;
+    const arrived = Date.now();
+    const annotations: Parameter[] = [...originOf(invocation), { key: 'path', value: action._id }];
+    const describe = (waitTime: number, timedOut: boolean) =>
+      annotations.push(
+        { key: 'waitTime', value: waitTime },
+        { key: 'kind', value: exec.kind },
+        { key: 'timeout', value: timedOut },
+        { key: 'limits', value: limits },
+      );
+
+    const program = this.#programOf(exec);
+    if (!program) {
+      describe(0, false);
+      const result = errorResult(`Failed to pull container image '${'image' in exec ? exec.image : exec.kind}'.`);
+      const times = { start: arrived, end: arrived, duration: 0 };
+      return this.#record(activationId, invocation, { ...times, annotations, logs: [], statusCode: 2, result });
+    }
+
+    const key = `${invocation.caller.namespace} ${action._id} ${action._rev}`;
+    const lease = await this.#pool.acquire({ key, program, concurrency: limits.concurrency });
+    const start = Date.now();
+    lease.process.logs.begin(limits.logs * MEGABYTE);
+    let initTime: number | undefined;
+    let outcome: Outcome | undefined;
+    if (!lease.warm) {
+      outcome = await this.#init(lease, activationId, invocation);
+      initTime = Date.now() - start;
+      if (!outcome) this.#pool.initialized(lease);
+    }
+    outcome ??= await this.#run(lease, activationId, invocation);
+    const end = Date.now();
+    const failed = outcome.statusCode >= 2;
+    const logs = await lease.process.logs.end({ failed });
+    this.#pool.release(lease, { keep: !failed });
+
+    const { timedOut = false, ...response } = outcome;
+    describe(start - arrived, timedOut);
+    if (initTime !== undefined) annotations.push({ key: 'initTime', value: initTime });
+    return this.#record(activationId, invocation, { ...response, start, end, duration: end - start, annotations, logs });
+  }
+
+  /** Hands the code to a new process; an outcome only if that failed. */
+  async #init(lease: Lease, activationId: string, invocation: Invocation): Promise<Outcome | undefined> {
+    const { action, parameters } = invocation.target;
+    const { exec, limits } = action;
+    if (!('code' in exec) && exec.kind !== 'blackbox') throw new Error(`${action._id} has no code`);
+    const env: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(contextOf(activationId, invocation))) env[`__OW_${name.toUpperCase()}`] = value;
+    for (const { key, value, init } of parameters) {
+      if (init) env[key] = typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value);
+    }
+    const value = { name: action.name, main: 'main', code: '', ...exec, env };
+    const message = Buffer.from(JSON.stringify({ value }));
+    const memoryBytes = limits.memory * MEGABYTE;
+    const came = await lease.process.init([message], { timeoutMs: limits.timeout, memoryBytes });
+    if (came.kind !== 'answered') {
+      return noAnswer(came, limits.timeout, ' during initialization', 'The action did not initialize and exited unexpectedly.');
+    }
+    if (came.status === 200) return undefined;
+    const error = errorOf(came.body) ?? `The action failed during initialization: ${came.body.toString()}`;
+    return { statusCode: 2, result: errorResult(error), size: came.bytes };
+  }
+
+  async #run(lease: Lease, activationId: string, invocation: Invocation): Promise<Outcome> {
+    const { action, parameters } = invocation.target;
+    const isArray = invocation.payload[0] === 0x5b;
+    const value = isArray ? invocation.payload : withDefaults(argumentsOf(parameters), invocation.payload);
+    const context = JSON.stringify(contextOf(activationId, invocation));
+    const message = [Buffer.from('{"value":'), value, Buffer.from(`,${context.slice(1)}`)];
+    const came = await lease.process.run(message, action.limits.timeout);
+    if (came.kind !== 'answered') {
+      return noAnswer(came, action.limits.timeout, '', 'The action did not produce a valid response and exited unexpectedly.');
+    }
+    return interpret(came.status, came.body, came.bytes);
+  }
+
+  /** One component after the other, each with the result of the one before, until one fails. */
+  async #runSequence(activationId: string, invocation: Invocation, components: readonly string[]): Promise<Activation> {
+    const { action } = invocation.target;
+    const start = Date.now();
+    const ids: string[] = [];
+    let duration = 0;
+    let memory = 0;
+    let last: Pick<Activation, 'statusCode' | 'result' | 'size'> = { statusCode: 0, result: invocation.payload };
+    const { caller, transactionId } = invocation;
+    for (const component of components) {
+      let target: ResolvedAction;
+      try {
+        target = resolveAction(this.#store, caller, parseQualifiedName(component, caller.namespace));
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        last = { statusCode: 1, result: errorResult('Sequence component does not exist.') };
+        break;
+      }
+      const run = this.#begin({ caller, target, payload: last.result, transactionId, cause: activationId });
+      ids.push(run.activationId);
+      const activation = await run.done;
+      duration += activation.duration ?? 0;
+      memory = Math.max(memory, target.action.limits.memory);
+      last = activation;
+      if (activation.statusCode !== 0) break;
+    }
+    const annotations: Parameter[] = [
+      ...(invocation.cause ? [] : [{ key: 'topmost', value: true }]),
+      ...originOf(invocation),
+      { key: 'path', value: action._id },
+      { key: 'waitTime', value: 0 },
+      { key: 'kind', value: 'sequence' },
+      { key: 'limits', value: { ...action.limits, memory: memory || action.limits.memory } },
+    ];
+    const { statusCode, result, size } = last;
+    const response = { statusCode, result, ...(size === undefined ? {} : { size }) };
+    return this.#record(activationId, invocation, { ...response, start, end: Date.now(), duration, annotations, logs: ids });
+  }
+
+  #record(
+    activationId: string,
+    { caller, target: { action }, cause }: Invocation,
+    rest: Pick<Activation, 'statusCode' | 'result' | 'size' | 'start' | 'end' | 'duration' | 'annotations' | 'logs'>,
+  ): Activation {
+    const activation: Activation = {
+      activationId,
+      namespace: caller.namespace,
+      name: action.name,
+      path: action._id.slice(action._id.indexOf('/') + 1),
+      subject: caller.namespace,
+      version: action.version,
+      ...(cause ? { cause } : {}),
+      ...rest,
+    };
+    this.#activations.add(activation);
+    return activation;
+  }
+}
+
+/** The annotations that say how an action came to be run. */
+function originOf({ cause, target }: Invocation): Parameter[] {
+  return [
+    ...(cause ? [{ key: 'causedBy', value: 'sequence' }] : []),
+    ...(target.binding ? [{ key: 'binding', value: target.binding }] : []),
+  ];
+}
+
+/** What a runtime is told of the call, as members of /run and, in capitals, as environment. */
+function contextOf(activationId: string, { caller, target, transactionId }: Invocation): Record<string, string> {
+  const { action } = target;
+  return {
+    namespace: caller.namespace,
+    action_name: `/${action._id}`,
+    action_version: action.version,
+    activation_id: activationId,
+    transaction_id: transactionId,
+    deadline: String(Date.now() + action.limits.timeout),
+    ...(isTruthy(annotationOf(action, 'provide-api-key')) ? { api_key: caller.authKey } : {}),
+  };
+}
+
+/** What a runtime's answer to /run means. */
+function interpret(status: number, body: Buffer, size: number): Outcome {
+  if (size > MAX_RESULT_BYTES) {
+    const text = `The action produced a response that exceeded the allowed length: ${size} > ${MAX_RESULT_BYTES} bytes. The truncated response was: ${body.toString()}`;
+    return { statusCode: 1, result: errorResult(text), size };
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString());
+  } catch {
+    value = undefined;
+  }
+  if (status === 200 && Array.isArray(value)) return { statusCode: 0, result: body, size };
+  if (isObject(value) && 'error' in value) {
+    return { statusCode: status === 200 ? 1 : 2, result: errorResult(value.error), size };
+  }
+  if (status === 200 && isObject(value)) return { statusCode: 0, result: body, size };
+  const error = `The action did not produce a valid JSON or JSON Array response: ${body.toString()}`;
+  return { statusCode: 2, result: errorResult(error), size };
+}
+
+function noAnswer(
+  { kind }: Exclude<RuntimeOutcome, { kind: 'answered' }>,
+  timeoutMs: number,
+  phase: string,
+  lost: string,
+): Outcome {
+  const statusCode: StatusCode = 2;
+  switch (kind) {
+    case 'timed-out':
+      return {
+        statusCode,
+        result: errorResult(`The action exceeded its time limits of ${timeoutMs} milliseconds${phase}.`),
+        timedOut: true,
+      };
+    case 'out-of-memory':
+      return { statusCode, result: errorResult('The action exhausted its memory and was aborted.') };
+    case 'lost':
+      return { statusCode, result: errorResult(lost) };
+  }
+}
+
+function errorOf(body: Buffer): unknown {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return isObject(value) ? value.error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function errorResult(error: unknown): Buffer {
+  return Buffer.from(JSON.stringify({ error }));
+}

@@ -1,0 +1,178 @@
+// The Node.js action runtime: one process per action, started by the embedded OpenWhisk as
+// `node nodejs.cjs CONNECTIONS`. It speaks the platform's runtime contract (HTTP, POST /init and POST /run)
+// on the sockets that it inherits as file descriptors 3, 4, …, and ends with them: no port, no file, no orphan.
+// Status codes and texts are those of apache/openwhisk-runtime-nodejs.
+// CommonJS and node:http only: every module more costs memory in every process.
+'use strict';
+const { mkdirSync, writeFileSync, existsSync, chmodSync } = require('node:fs');
+const { createServer } = require('node:http');
+const { createRequire } = require('node:module');
+const { Socket } = require('node:net');
+const { dirname, join, resolve, sep } = require('node:path');
+
+const SENTINEL = 'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n';
+const MAX_UNPACKED_BYTES = 512 * 1024 * 1024;
+const connections = Number(process.argv[2] ?? 1);
+
+let status = 'ready';
+let running = 0;
+let handler;
+
+async function init({ main = 'main', code, binary, env = {} } = {}) {
+  if (handler) return refuse('Cannot initialize the action more than once.');
+  if (!main || typeof code !== 'string' || code.trim() === '') return refuse('Missing main/no code to execute.');
+  for (const [name, value] of Object.entries(env)) {
+    process.env[name] = typeof value === 'string' ? value : JSON.stringify(value);
+  }
+  try {
+    handler = binary ? load(unpack(Buffer.from(code, 'base64')), main) : evaluate(code, main);
+    if (typeof handler !== 'function') throw `Action entrypoint '${main}' is not a function.`;
+    return { status: 200, body: { OK: true } };
+  } catch (error) {
+    handler = undefined;
+    console.error('Error during initialization:', error);
+    endLogs();
+    return { status: 502, body: { error: `Initialization has failed due to: ${error?.stack ?? error}` } };
+  }
+}
+
+async function run({ value = {}, ...context }) {
+  if (!handler) return refuse(status === 'ready' ? 'System not initialized.' : `System not ready, status is ${status}.`);
+  if (status !== 'ready' || running >= connections) {
+    return refuse(`System not ready, status is ${status === 'ready' ? 'running' : status}.`);
+  }
+  for (const [name, text] of Object.entries(context)) {
+    if (typeof text === 'string') process.env[`__OW_${name.toUpperCase()}`] = text;
+  }
+  running++;
+  try {
+    return answer(await settle(value));
+  } finally {
+    running--;
+    endLogs();
+  }
+}
+
+/** What the action came to: a value, or the error that it threw at once (which stops the process) or rejected with. */
+async function settle(value) {
+  let result;
+  try {
+    result = handler(value);
+  } catch (thrown) {
+    return { thrown };
+  }
+  try {
+    return { value: await result };
+  } catch (error) {
+    return { value: { error: error instanceof Error ? { ...error, name: error.name, message: error.message, stack: error.stack } : (error ?? {}) } };
+  }
+}
+
+function answer({ thrown, value = {} }) {
+  if (thrown !== undefined) {
+    console.error(thrown);
+    status = 'stopped';
+    return { status: 502, body: { error: `An error has occurred: ${thrown}` } };
+  }
+  if (typeof value !== 'object') {
+    console.error(`Result must be of type object but has type "${typeof value}":`, value);
+    return { status: 502, body: { error: 'The action did not return a dictionary.' } };
+  }
+  return { status: 200, body: value };
+}
+
+function refuse(error) {
+  return { status: 403, body: { error } };
+}
+
+/** Both streams get the line by which the host knows that an activation's logs are complete. */
+function endLogs() {
+  process.stdout.write(SENTINEL);
+  process.stderr.write(SENTINEL);
+}
+
+/** The function that `main` names in a script, or the module's export of that name. */
+function evaluate(code, main) {
+  const module = { exports: {} };
+  const find = `try { return ${main}; } catch (error) { if (!(error instanceof ReferenceError)) throw error; }`;
+  const script = new Function('require', 'module', 'exports', `${code}\n;${find}`);
+  return script(actionRequire(process.cwd()), module, module.exports) ?? module.exports[main];
+}
+
+/** `main` of an unpacked action: an export of the module, or `file.export`. */
+function load(folder, main) {
+  process.chdir(folder);
+  const dot = main.lastIndexOf('.');
+  if (dot < 0 && !existsSync(join(folder, 'package.json')) && !existsSync(join(folder, 'index.js'))) {
+    throw 'Zipped actions must contain either package.json or index.js at the root.';
+  }
+  const file = dot < 0 ? folder : join(folder, main.slice(0, dot));
+  return createRequire(join(folder, 'index.js'))(file)[main.slice(dot + 1)];
+}
+
+/** Modules are looked for from the action's folder; the platform's client is there without being packed, as in the images. */
+function actionRequire(folder) {
+  const own = createRequire(join(folder, 'index.js'));
+  return Object.assign((name) => (name === 'openwhisk' ? require(name) : own(name)), { resolve: own.resolve, cache: own.cache });
+}
+
+/** Unpacks a zip archive (APPNOTE.TXT 4.3: central directory, stored or deflated entries) into a folder of its own. */
+function unpack(archive) {
+  const folder = join(process.cwd(), 'action');
+  const end = archive.lastIndexOf('PK\x05\x06', -22, 'latin1');
+  if (archive.length < 22 || archive.readUInt32LE(0) !== 0x04034b50 || end < 0) {
+    throw 'There was an error uncompressing the action archive. The file type is unsupported';
+  }
+  const { inflateRawSync } = require('node:zlib');
+  let at = archive.readUInt32LE(end + 16);
+  let unpacked = 0;
+  mkdirSync(folder, { recursive: true });
+  for (let left = archive.readUInt16LE(end + 10); left > 0; left--) {
+    const method = archive.readUInt16LE(at + 10);
+    const packedBytes = archive.readUInt32LE(at + 20);
+    const nameBytes = archive.readUInt16LE(at + 28);
+    const mode = archive.readUInt16LE(at + 40);
+    const local = archive.readUInt32LE(at + 42);
+    const name = archive.toString('utf8', at + 46, at + 46 + nameBytes);
+    at += 46 + nameBytes + archive.readUInt16LE(at + 30) + archive.readUInt16LE(at + 32);
+    const path = resolve(folder, name);
+    if (!path.startsWith(folder + sep)) continue;
+    if (name.endsWith('/')) {
+      mkdirSync(path, { recursive: true });
+      continue;
+    }
+    const from = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
+    const packed = archive.subarray(from, from + packedBytes);
+    const data = method === 0 ? packed : inflateRawSync(packed, { maxOutputLength: MAX_UNPACKED_BYTES });
+    unpacked += data.length;
+    if (unpacked > MAX_UNPACKED_BYTES) throw 'The action archive is larger than 512 MB when it is unpacked.';
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, data);
+    if (mode & 0o111) chmodSync(path, 0o755);
+  }
+  return folder;
+}
+
+const routes = { '/init': (message) => init(message.value), '/run': run };
+
+const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, async (request, response) => {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  let reply;
+  try {
+    reply = await routes[request.url](JSON.parse(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    reply.text = JSON.stringify(reply.body);
+  } catch (error) {
+    console.error(error);
+    reply = { status: 502, text: JSON.stringify({ error: `An error has occurred: ${error}` }) };
+  }
+  const body = Buffer.from(reply.text);
+  response.writeHead(reply.status, { 'content-type': 'application/json', 'content-length': body.length });
+  response.end(body);
+});
+
+for (let fd = 3; fd < 3 + connections; fd++) {
+  const socket = new Socket({ fd });
+  socket.on('close', () => process.exit());
+  server.emit('connection', socket);
+}

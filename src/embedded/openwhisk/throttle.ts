@@ -1,0 +1,63 @@
+import { ApiError } from './api/api-error.ts';
+import type { Limits } from './limits.ts';
+
+const MINUTE_MS = 60_000;
+
+interface Account {
+  minute: number;
+  fires: number;
+  invocations: number;
+  inFlight: number;
+}
+
+/** Each namespace's allowance: fires and invocations per wall-clock minute (refused ones count too) and invocations in flight. */
+export class Throttle {
+  readonly #limits: Limits;
+  readonly #accounts = new Map<string, Account>();
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  /** @throws ApiError 429 */
+  fire(namespace: string): void {
+    this.#charge(++this.#account(namespace).fires, this.#limits.firesPerMinute);
+  }
+
+  /** @throws ApiError 429 */
+  invoke(namespace: string): void {
+    const account = this.#account(namespace);
+    this.#charge(++account.invocations, this.#limits.invocationsPerMinute);
+    if (account.inFlight >= this.#limits.concurrentInvocations) {
+      throw new ApiError(
+        429,
+        `Too many concurrent requests in flight (count: ${account.inFlight}, allowed: ${this.#limits.concurrentInvocations}).`,
+      );
+    }
+  }
+
+  /** Counts an invocation as in flight until it is over. */
+  async inFlight<T>(namespace: string, work: Promise<T>): Promise<T> {
+    const account = this.#account(namespace);
+    account.inFlight++;
+    try {
+      return await work;
+    } finally {
+      account.inFlight--;
+    }
+  }
+
+  #charge(count: number, allowed: number): void {
+    if (count > allowed) {
+      throw new ApiError(429, `Too many requests in the last minute (count: ${count}, allowed: ${allowed}).`);
+    }
+  }
+
+  #account(namespace: string): Account {
+    const minute = Math.floor(Date.now() / MINUTE_MS);
+    let account = this.#accounts.get(namespace);
+    if (!account) this.#accounts.set(namespace, (account = { minute, fires: 0, invocations: 0, inFlight: 0 }));
+    if (account.minute !== minute) Object.assign(account, { minute, fires: 0, invocations: 0 });
+    return account;
+  }
+}

@@ -1,0 +1,130 @@
+import type { Event } from '../core/event.ts';
+import { payloadBytes } from '../core/firing.ts';
+import type { Registration } from '../core/registration.ts';
+
+/** An event, or its place in the journal where its body was let go. */
+type Entry = Event | number;
+
+/** Entries that a registration keeps in memory; the rest is read from the journal when these are fired. */
+const MAX_ENTRIES = 20_000;
+/** How much of the events' bodies all registrations together may keep in memory. */
+export interface BodyBudget {
+  freeBytes: number;
+}
+
+/** The durable events of one registration that are to be fired, oldest first, and how many firings are under way. */
+export class WaitingEvents {
+  readonly registration: Registration;
+  firings = 0;
+  /** Whether the first event has waited long enough for company. */
+  lingered = false;
+  #entries: Entry[] = [];
+  #sizes: number[] = [];
+  #head = 0;
+  #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** The first event that found no room here; everything from there on is in the journal only. */
+  #spilledFrom: number | undefined;
+  #refilling = false;
+  readonly #budget: BodyBudget;
+
+  constructor(registration: Registration, budget: BodyBudget) {
+    this.registration = registration;
+    this.#budget = budget;
+  }
+
+  get count(): number {
+    return this.#entries.length - this.#head;
+  }
+
+  get isFull(): boolean {
+    const { maxMessages, maxBytes } = this.registration.batch;
+    return this.count >= maxMessages || this.#bytes >= maxBytes;
+  }
+
+  add(event: Event): void {
+    if (this.#spilledFrom !== undefined) return;
+    if (this.count >= MAX_ENTRIES) {
+      this.#spilledFrom = event.position;
+      return;
+    }
+    this.#push(event);
+  }
+
+  /** Calls back once when the first event has lingered. */
+  linger(ripe: () => void): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.lingered = true;
+      ripe();
+    }, this.registration.batch.lingerMs);
+  }
+
+  /** The oldest events, as many as one firing may hold; at least one. */
+  takeBatch(): Entry[] {
+    const { maxMessages, maxBytes } = this.registration.batch;
+    const batch: Entry[] = [];
+    for (let bytes = 0; batch.length < maxMessages && this.count > 0; ) {
+      const size = this.#sizes[this.#head]!;
+      if (batch.length > 0 && bytes + size > maxBytes) break;
+      const entry = this.#entries[this.#head]!;
+      this.#head += 1;
+      this.#bytes -= size;
+      if (typeof entry !== 'number') this.#budget.freeBytes += size;
+      bytes += size;
+      batch.push(entry);
+    }
+    if (this.#head > 1_024 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head);
+      this.#sizes = this.#sizes.slice(this.#head);
+      this.#head = 0;
+    }
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    // What could not come along has waited behind a full batch.
+    this.lingered = this.count > 0;
+    return batch;
+  }
+
+  get needsRefill(): boolean {
+    return this.#spilledFrom !== undefined && !this.#refilling && this.count < MAX_ENTRIES / 2;
+  }
+
+  /**
+   * Takes up again what spilled, until there is no room or it has caught up with those that are followed.
+   * @param followed up to where the journal's events have been offered to {@link add}
+   */
+  async refill(
+    followed: () => number,
+    unsettledFrom: (position: number) => Promise<{ events: Event[]; next: number }>,
+  ): Promise<void> {
+    this.#refilling = true;
+    let position = this.#spilledFrom!;
+    while (this.#spilledFrom !== undefined) {
+      const { events, next } = await unsettledFrom(position);
+      for (const event of events) {
+        if (event.position >= followed() || event.registration !== this.registration.name) continue;
+        if (this.count >= MAX_ENTRIES) {
+          this.#spilledFrom = event.position;
+          this.#refilling = false;
+          return;
+        }
+        this.#push(event);
+      }
+      const caughtUp = next === position || next >= followed();
+      position = next;
+      this.#spilledFrom = caughtUp ? undefined : position;
+    }
+    this.#refilling = false;
+  }
+
+  #push(event: Event): void {
+    const bytes = payloadBytes(event);
+    const keep = bytes <= this.#budget.freeBytes;
+    if (keep) this.#budget.freeBytes -= bytes;
+    // Copied, since a body is a view of a whole chunk of the socket or the journal.
+    this.#entries.push(keep ? { ...event, body: Buffer.from(event.body) } : event.position);
+    this.#sizes.push(bytes);
+    this.#bytes += bytes;
+  }
+}

@@ -1,0 +1,36 @@
+import type { Receipt } from '../core/firing.ts';
+import type { ExpectedReceipt, Receipts } from '../ports/receipts.ts';
+
+/** Receipts that came over HTTP, handed to the firings that expect them. Others (repeated, late) count for nothing. */
+export class ReceiptInbox implements Receipts {
+  readonly #expected = new Map<string, { receipt?: Receipt; notify?: () => void }>();
+
+  accept(receipt: Receipt): void {
+    const entry = this.#expected.get(receipt.batchId);
+    if (!entry) return;
+    entry.receipt = receipt;
+    entry.notify?.();
+  }
+
+  expect(batchId: string): ExpectedReceipt {
+    const entry: { receipt?: Receipt; notify?: () => void } = {};
+    this.#expected.set(batchId, entry);
+    return {
+      arrived: (timeoutMs, signal) => {
+        if (entry.receipt || signal.aborted) return Promise.resolve(entry.receipt);
+        return new Promise((resolve) => {
+          const finish = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', finish);
+            delete entry.notify;
+            resolve(entry.receipt);
+          };
+          const timer = setTimeout(finish, timeoutMs);
+          signal.addEventListener('abort', finish);
+          entry.notify = finish;
+        });
+      },
+      close: () => this.#expected.delete(batchId),
+    };
+  }
+}

@@ -1,0 +1,133 @@
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { Gauge, Registry } from 'prom-client';
+import type { Books } from '../core/event.ts';
+import { receiptSchema } from '../core/firing.ts';
+import { isParameterToken, isSameSecret, receiptToken } from '../core/token.ts';
+import type { ReceiptInbox } from './receipt-inbox.ts';
+
+/** What the HTTP face shows and asks; everything but health needs a token. */
+export interface HttpParts {
+  readonly inbox: ReceiptInbox;
+  /** Bearer token of people and tools. */
+  readonly token: string;
+  /** The key that receipt and parameter tokens are made from. */
+  readonly siteKey: string;
+  /** What actions may ask for by the token of a firing. */
+  readonly parameters: () => Record<string, string>;
+  readonly status: () => SiteStatus;
+}
+
+export interface SiteStatus {
+  readonly site: string;
+  readonly version: string;
+  readonly broker: 'connected' | 'disconnected';
+  readonly journal: { readonly bytes: number; readonly full: boolean; readonly stalledBy?: string };
+  readonly books: Books;
+  readonly registrations: ReadonlyArray<{
+    readonly name: string;
+    readonly topic: string;
+    readonly trigger: string;
+    readonly books: Books;
+    readonly obstacle?: { readonly code: string; readonly reason: string };
+  }>;
+}
+
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+
+/** The provider's HTTP face, not listening yet. */
+export function createServer(parts: HttpParts): FastifyInstance {
+  const server = fastify({
+    logger: false,
+    bodyLimit: MAX_BODY_BYTES,
+    keepAliveTimeout: 75_000,
+    requestTimeout: 30_000,
+    forceCloseConnections: 'idle',
+  });
+  server.setErrorHandler((error: { statusCode?: number; message: string }, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    return reply.status(status).send({ error: status < 500 ? error.message : 'internal error' });
+  });
+
+  server.get('/healthz', () => ({ status: 'ok' }));
+  server.get('/readyz', (_request, reply) => {
+    const problems = notReady(parts.status());
+    return reply.status(problems.length === 0 ? 200 : 503).send({ ready: problems.length === 0, problems });
+  });
+
+  server.post('/receipts', (request, reply) => {
+    const receipt = receiptSchema.safeParse(request.body);
+    if (!receipt.success) {
+      const problems = receipt.error.issues.slice(0, 20).map(({ path, message }) => `${path.join('.')}: ${message}`);
+      return reply.status(400).send({ error: `not a receipt: ${problems.join('; ')}` });
+    }
+    if (!isSameSecret(bearer(request), receiptToken(parts.siteKey, receipt.data.batchId))) {
+      return reply.status(401).send({ error: "the receipt's token is not that of its batch" });
+    }
+    parts.inbox.accept(receipt.data);
+    return reply.status(204).send();
+  });
+  server.get('/parameters', (request, reply) => {
+    const token = bearer(request);
+    if (!isParameterToken(parts.siteKey, token, Date.now() / 1_000) && !isSameSecret(token, parts.token)) {
+      return reply.status(401).send({ error: "the token is not, or no longer, one for this site's parameters" });
+    }
+    return parts.parameters();
+  });
+
+  void server.register(async (guarded) => {
+    guarded.addHook('onRequest', async (request, reply) => {
+      if (isSameSecret(bearer(request), parts.token)) return;
+      await reply.status(401).header('www-authenticate', 'Bearer').send({ error: 'a bearer token is needed: see providerToken' });
+    });
+    guarded.get('/status', () => parts.status());
+    const metrics = createMetrics(parts.status);
+    guarded.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()));
+  });
+  return server;
+}
+
+/** Why the site is not ready, as sentences. */
+function notReady({ broker, journal }: SiteStatus): string[] {
+  const problems: string[] = [];
+  if (broker === 'disconnected') problems.push('the MQTT broker is not connected');
+  if (journal.full) problems.push('the journal is full: reading from the broker has stopped until events are confirmed');
+  if (journal.stalledBy) problems.push(`the journal cannot be written: ${journal.stalledBy}`);
+  return problems;
+}
+
+function bearer(request: FastifyRequest): string {
+  const [scheme, token] = (request.headers.authorization ?? '').split(' ');
+  return scheme?.toLowerCase() === 'bearer' && token ? token : '';
+}
+
+function createMetrics(status: () => SiteStatus): Registry {
+  const registry = new Registry();
+  new Gauge({
+    name: 'fogwhisk_events',
+    help: 'Events by registration and fate; received = confirmed + pending + parked + expired',
+    labelNames: ['registration', 'fate'],
+    registers: [registry],
+    collect() {
+      for (const { name, books } of status().registrations) {
+        for (const [fate, count] of Object.entries(books)) this.set({ registration: name, fate }, count);
+      }
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_journal_bytes',
+    help: 'Size of the journal in bytes',
+    registers: [registry],
+    collect() {
+      this.set(status().journal.bytes);
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_broker_connected',
+    help: 'Whether the MQTT broker is connected',
+    registers: [registry],
+    collect() {
+      this.set(status().broker === 'connected' ? 1 : 0);
+    },
+  });
+  return registry;
+}

@@ -1,0 +1,45 @@
+import type { Books, Event, Fate, ParkReason } from '../core/event.ts';
+
+export type NewEvent = Pick<Event, 'registration' | 'topic' | 'qos' | 'retain' | 'body'>;
+
+export interface ParkedEvent {
+  readonly event: Event;
+  readonly reason: ParkReason;
+  readonly batchId?: string;
+}
+
+/**
+ * The site's log of accepted events. What is durable here survives a kill -9 and is handed out again after a restart
+ * until it is settled.
+ */
+export interface Journal {
+  /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
+  append(event: NewEvent): Event;
+
+  /** Resolves when everything appended so far is on disk (fdatasync); waits for as long as the disk is full. */
+  durable(): Promise<void>;
+
+  /**
+   * The unsettled events among the next megabyte or so of durable ones from `position` on (0 = the oldest), in order,
+   * and where to go on. At the end: none, and `next` equal to `position`.
+   */
+  unsettledFrom(position: number): Promise<{ events: Event[]; next: number }>;
+
+  /** One event by its place, body included. */
+  load(position: number): Promise<Event>;
+
+  /** Records what became of events of one registration. */
+  settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void;
+
+  /** Keeps events aside with their reason, durably, and then settles them as parked. */
+  park(events: readonly ParkedEvent[]): Promise<void>;
+
+  /** Bytes appended that are not durable yet. */
+  readonly undurableBytes: number;
+
+  /** Resolves when more may be appended: at once, unless the journal has reached its size limit. */
+  hasRoom(): Promise<void> | undefined;
+
+  /** The books of each registration by its name. */
+  readonly books: ReadonlyMap<string, Readonly<Books>>;
+}

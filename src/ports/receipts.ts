@@ -1,0 +1,14 @@
+import type { Receipt } from '../core/firing.ts';
+
+/** Where actions' receipts arrive. */
+export interface Receipts {
+  /** Keeps receipts of this firing from now on; one may come before the platform has answered. */
+  expect(batchId: string): ExpectedReceipt;
+}
+
+export interface ExpectedReceipt {
+  /** The firing's receipt, at once if it is here; undefined when `timeoutMs` has passed without one or `signal` says so. */
+  arrived(timeoutMs: number, signal: AbortSignal): Promise<Receipt | undefined>;
+  /** Later receipts count for nothing. */
+  close(): void;
+}
