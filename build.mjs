@@ -4,7 +4,11 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
-const tsc = spawnSync(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+const tsc = spawnSync(
+  process.execPath,
+  [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'],
+  { stdio: 'inherit' },
+);
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);
 
 const actions = readdirSync('actions', { withFileTypes: true }).filter(
@@ -17,6 +21,5 @@ await build({
   platform: 'node',
   target: 'node20',
   format: 'cjs',
-  outExtension: { '.js': '.cjs' },
   legalComments: 'none',
 });

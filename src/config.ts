@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { type Registration, mqttRegistrationSchema, mqttRegistrations } from './core/registration.ts';
+import { mqttRegistrationSchema, mqttRegistrations, type Registration } from './core/registration.ts';
 
 /**
  * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and the sample come.
@@ -92,39 +92,206 @@ function setting<T>(row: Setting<T>): Setting<T> {
 }
 
 export const settings = {
-  dataDir: setting({ parse: text('a path'), fallback: './data', allowed: 'a folder', help: 'Folder of the journal, the credentials and the embedded parts.' }),
-  datacenterId: setting({ parse: name, fallback: '1', allowed: '1 to 64 letters, digits, . _ -', help: 'The id of this site; its readings carry it as `datacenter_id` where the sensor sends none.' }),
-  providerHost: setting({ parse: text('a host name or address'), fallback: '127.0.0.1', allowed: 'a host name or address', help: 'Where the HTTP listener binds. `0.0.0.0` opens it to the network.' }),
-  providerPort: setting({ parse: port, fallback: '3000', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the HTTP listener.' }),
-  providerUrl: setting({ parse: httpEndpoint(), allowed: 'a URL', help: 'How actions reach the HTTP listener for receipts and parameters; by default providerHost and providerPort.', example: 'http://mqtt-provider:3000' }),
-  providerToken: setting({ parse: z.string().min(16), secret: true, allowed: 'at least 16 characters', help: 'Bearer token of the HTTP listener. Made at the first start if absent.' }),
-  mqttUrl: setting({ parse: mqttUrl, fallback: 'embedded', secret: true, allowed: '`embedded`, or mqtt://, mqtts://, ws://, wss:// (http:// is taken as mqtt://), with user:password@ if needed; mqtt://USER:PASSWORD@embedded is the embedded broker with a login', help: "The site's MQTT broker." }),
-  mqttTopics: setting({ parse: topics, fallback: '[{"topic":"test"}]', allowed: 'a JSON list of {"topic", "qos", "trigger", "name", "batch", "ordered"}; only topic is required', help: 'What to subscribe to, and which trigger each topic fires.', example: '[{"topic":"test","qos":1,"trigger":"addReadingToDbTrigger"}]' }),
-  readingTrigger: setting({ parse: text('a trigger name'), fallback: 'addReadingToDbTrigger', allowed: 'a trigger name', help: 'The trigger of topics that name none.' }),
-  receiptTimeoutSeconds: setting({ parse: whole(1, 3_600), fallback: '30', allowed: '1 to 3600', help: "How long an action's receipt is waited for before its batch is fired again." }),
-  journalMaxBytes: setting({ parse: whole(1_048_576, Number.MAX_SAFE_INTEGER), fallback: '1073741824', allowed: 'bytes, at least 1048576', help: 'Size of the journal at which no more is read from the broker.' }),
-  drainSeconds: setting({ parse: whole(0, 3_600), fallback: '4', allowed: '0 to 3600', help: 'How long a stop waits for accepted events to be confirmed.' }),
-  apiHost: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: 'The OpenWhisk API.' }),
-  owAuth: setting({ parse: z.string().regex(/^[^:\s]+:\S+$/), secret: true, allowed: 'UUID:KEY', help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk.' }),
-  couchdbGateway: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: 'The central CouchDB.' }),
-  couchdbExtPort: setting({ parse: port, allowed: '1 to 65535', help: 'Port of couchdbGateway where that names none; 443 means https.', example: '5984' }),
-  couchdbUsername: setting({ parse: text('a user name'), fallback: 'fogwhisk', allowed: 'a user name', help: 'User of CouchDB.' }),
-  couchdbPassword: setting({ parse: z.string().min(1), secret: true, allowed: 'a password', help: 'Password of CouchDB. Made at the first start for the embedded one.' }),
-  influxLocalUrl: setting({ parse: httpEndpoint(), fallback: 'embedded', allowed: '`embedded`, or host, host:port, URL', help: "The site's InfluxDB 2." }),
-  influxLocalToken: setting({ parse: z.string().min(1), secret: true, allowed: 'an API token', help: "Token of the site's InfluxDB. Made at the first start for the embedded one." }),
-  influxLocalOrg: setting({ parse: text('an organization'), fallback: 'influxdata', allowed: 'an organization', help: "Organization in the site's InfluxDB." }),
-  influxLocalBucket: setting({ parse: text('a bucket'), fallback: 'measure', allowed: 'a bucket', help: 'Bucket of the readings.' }),
-  influxCentralUrl: setting({ parse: httpEndpoint(), allowed: 'host, host:port, URL', help: "The central InfluxDB 2; by default the site's own." }),
-  influxCentralToken: setting({ parse: z.string().min(1), secret: true, allowed: 'an API token', help: 'Token of the central InfluxDB.' }),
-  influxCentralOrg: setting({ parse: text('an organization'), fallback: 'influxdata', allowed: 'an organization', help: 'Organization in the central InfluxDB.' }),
-  influxCentralBucket: setting({ parse: text('a bucket'), fallback: 'aggregates', allowed: 'a bucket', help: 'Bucket of the aggregates.' }),
-  embeddedMqttPort: setting({ parse: port, fallback: '1883', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded broker.' }),
-  embeddedOpenwhiskPort: setting({ parse: port, fallback: '3233', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded OpenWhisk.' }),
-  embeddedCouchdbPort: setting({ parse: port, fallback: '5984', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded CouchDB.' }),
-  embeddedInfluxdbPort: setting({ parse: port, fallback: '8086', allowed: '0 to 65535 (0 = any free port)', help: 'Port of the embedded InfluxDB.' }),
-  maxPacketBytes: setting({ parse: whole(1_024, 268_435_455), fallback: '16777216', allowed: '1024 to 268435455', help: 'The largest MQTT packet that the embedded broker takes.' }),
-  simulate: setting({ parse: boolean, fallback: 'false', allowed: '`true` or `false`', help: 'Whether an imitated station (a lake buoy and a room sensor) publishes to the broker.' }),
-  logLevel: setting({ parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), fallback: 'info', allowed: 'trace, debug, info, warn, error, fatal, silent', help: 'The least severe log lines that are written.' }),
+  dataDir: setting({
+    parse: text('a path'),
+    fallback: './data',
+    allowed: 'a folder',
+    help: 'Folder of the journal, the credentials and the embedded parts.',
+  }),
+  datacenterId: setting({
+    parse: name,
+    fallback: '1',
+    allowed: '1 to 64 letters, digits, . _ -',
+    help: 'The id of this site; its readings carry it as `datacenter_id` where the sensor sends none.',
+  }),
+  providerHost: setting({
+    parse: text('a host name or address'),
+    fallback: '127.0.0.1',
+    allowed: 'a host name or address',
+    help: 'Where the HTTP listener binds. `0.0.0.0` opens it to the network.',
+  }),
+  providerPort: setting({
+    parse: port,
+    fallback: '3000',
+    allowed: '0 to 65535 (0 = any free port)',
+    help: 'Port of the HTTP listener.',
+  }),
+  providerUrl: setting({
+    parse: httpEndpoint(),
+    allowed: 'a URL',
+    help: 'How actions reach the HTTP listener for receipts and parameters; by default providerHost and providerPort.',
+    example: 'http://mqtt-provider:3000',
+  }),
+  providerToken: setting({
+    parse: z.string().min(16),
+    secret: true,
+    allowed: 'at least 16 characters',
+    help: 'Bearer token of the HTTP listener. Made at the first start if absent.',
+  }),
+  mqttUrl: setting({
+    parse: mqttUrl,
+    fallback: 'embedded',
+    secret: true,
+    allowed:
+      '`embedded`, or mqtt://, mqtts://, ws://, wss:// (http:// is taken as mqtt://), with user:password@ if needed; mqtt://USER:PASSWORD@embedded is the embedded broker with a login',
+    help: "The site's MQTT broker.",
+  }),
+  mqttTopics: setting({
+    parse: topics,
+    fallback: '[{"topic":"test"}]',
+    allowed: 'a JSON list of {"topic", "qos", "trigger", "name", "batch", "ordered"}; only topic is required',
+    help: 'What to subscribe to, and which trigger each topic fires.',
+    example: '[{"topic":"test","qos":1,"trigger":"addReadingToDbTrigger"}]',
+  }),
+  readingTrigger: setting({
+    parse: text('a trigger name'),
+    fallback: 'addReadingToDbTrigger',
+    allowed: 'a trigger name',
+    help: 'The trigger of topics that name none.',
+  }),
+  receiptTimeoutSeconds: setting({
+    parse: whole(1, 3_600),
+    fallback: '30',
+    allowed: '1 to 3600',
+    help: "How long an action's receipt is waited for before its batch is fired again.",
+  }),
+  journalMaxBytes: setting({
+    parse: whole(1_048_576, Number.MAX_SAFE_INTEGER),
+    fallback: '1073741824',
+    allowed: 'bytes, at least 1048576',
+    help: 'Size of the journal at which no more is read from the broker.',
+  }),
+  drainSeconds: setting({
+    parse: whole(0, 3_600),
+    fallback: '4',
+    allowed: '0 to 3600',
+    help: 'How long a stop waits for accepted events to be confirmed.',
+  }),
+  apiHost: setting({
+    parse: httpEndpoint(),
+    fallback: 'embedded',
+    allowed: '`embedded`, or host, host:port, URL',
+    help: 'The OpenWhisk API.',
+  }),
+  owAuth: setting({
+    parse: z.string().regex(/^[^:\s]+:\S+$/),
+    secret: true,
+    allowed: 'UUID:KEY',
+    help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk.',
+  }),
+  couchdbGateway: setting({
+    parse: httpEndpoint(),
+    fallback: 'embedded',
+    allowed: '`embedded`, or host, host:port, URL',
+    help: 'The central CouchDB.',
+  }),
+  couchdbExtPort: setting({
+    parse: port,
+    allowed: '1 to 65535',
+    help: 'Port of couchdbGateway where that names none; 443 means https.',
+    example: '5984',
+  }),
+  couchdbUsername: setting({
+    parse: text('a user name'),
+    fallback: 'fogwhisk',
+    allowed: 'a user name',
+    help: 'User of CouchDB.',
+  }),
+  couchdbPassword: setting({
+    parse: z.string().min(1),
+    secret: true,
+    allowed: 'a password',
+    help: 'Password of CouchDB. Made at the first start for the embedded one.',
+  }),
+  influxLocalUrl: setting({
+    parse: httpEndpoint(),
+    fallback: 'embedded',
+    allowed: '`embedded`, or host, host:port, URL',
+    help: "The site's InfluxDB 2.",
+  }),
+  influxLocalToken: setting({
+    parse: z.string().min(1),
+    secret: true,
+    allowed: 'an API token',
+    help: "Token of the site's InfluxDB. Made at the first start for the embedded one.",
+  }),
+  influxLocalOrg: setting({
+    parse: text('an organization'),
+    fallback: 'influxdata',
+    allowed: 'an organization',
+    help: "Organization in the site's InfluxDB.",
+  }),
+  influxLocalBucket: setting({
+    parse: text('a bucket'),
+    fallback: 'measure',
+    allowed: 'a bucket',
+    help: 'Bucket of the readings.',
+  }),
+  influxCentralUrl: setting({
+    parse: httpEndpoint(),
+    allowed: 'host, host:port, URL',
+    help: "The central InfluxDB 2; by default the site's own.",
+  }),
+  influxCentralToken: setting({
+    parse: z.string().min(1),
+    secret: true,
+    allowed: 'an API token',
+    help: 'Token of the central InfluxDB.',
+  }),
+  influxCentralOrg: setting({
+    parse: text('an organization'),
+    fallback: 'influxdata',
+    allowed: 'an organization',
+    help: 'Organization in the central InfluxDB.',
+  }),
+  influxCentralBucket: setting({
+    parse: text('a bucket'),
+    fallback: 'aggregates',
+    allowed: 'a bucket',
+    help: 'Bucket of the aggregates.',
+  }),
+  embeddedMqttPort: setting({
+    parse: port,
+    fallback: '1883',
+    allowed: '0 to 65535 (0 = any free port)',
+    help: 'Port of the embedded broker.',
+  }),
+  embeddedOpenwhiskPort: setting({
+    parse: port,
+    fallback: '3233',
+    allowed: '0 to 65535 (0 = any free port)',
+    help: 'Port of the embedded OpenWhisk.',
+  }),
+  embeddedCouchdbPort: setting({
+    parse: port,
+    fallback: '5984',
+    allowed: '0 to 65535 (0 = any free port)',
+    help: 'Port of the embedded CouchDB.',
+  }),
+  embeddedInfluxdbPort: setting({
+    parse: port,
+    fallback: '8086',
+    allowed: '0 to 65535 (0 = any free port)',
+    help: 'Port of the embedded InfluxDB.',
+  }),
+  maxPacketBytes: setting({
+    parse: whole(1_024, 268_435_455),
+    fallback: '16777216',
+    allowed: '1024 to 268435455',
+    help: 'The largest MQTT packet that the embedded broker takes.',
+  }),
+  simulate: setting({
+    parse: boolean,
+    fallback: 'false',
+    allowed: '`true` or `false`',
+    help: 'Whether an imitated station (a lake buoy and a room sensor) publishes to the broker.',
+  }),
+  logLevel: setting({
+    parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    fallback: 'info',
+    allowed: 'trace, debug, info, warn, error, fatal, silent',
+    help: 'The least severe log lines that are written.',
+  }),
 };
 
 type Settings = typeof settings;
@@ -132,7 +299,9 @@ export type SettingKey = keyof Settings;
 
 /** A row without a fallback may be absent. */
 type Values = {
-  readonly [K in SettingKey]: Settings[K] extends Setting<infer T> ? T | (K extends OptionalKey ? undefined : never) : never;
+  readonly [K in SettingKey]: Settings[K] extends Setting<infer T>
+    ? T | (K extends OptionalKey ? undefined : never)
+    : never;
 };
 type OptionalKey =
   | 'providerUrl'
@@ -159,8 +328,12 @@ export interface ConfigProblem {
 export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
   constructor(source: string, problems: readonly ConfigProblem[]) {
-    const lines = problems.map(({ key, value, message }) => `  ${key}${value === undefined ? '' : ` = ${JSON.stringify(value)}`}: ${message}`);
-    super(`the configuration ${source} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${lines.join('\n')}`);
+    const lines = problems.map(
+      ({ key, value, message }) => `  ${key}${value === undefined ? '' : ` = ${JSON.stringify(value)}`}: ${message}`,
+    );
+    super(
+      `the configuration ${source} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${lines.join('\n')}`,
+    );
     this.name = 'ConfigError';
     this.problems = problems;
   }
@@ -198,7 +371,11 @@ function parseConfig(source: string, given: ReadonlyMap<string, string>, problem
   problems.push(...missing(values, given));
   if (problems.length > 0) throw new ConfigError(source, problems);
   const config = values as Values;
-  return { ...config, couchdbGateway: withPort(config.couchdbGateway, config.couchdbExtPort), registrations: mqttRegistrations(config.mqttTopics, config.readingTrigger) };
+  return {
+    ...config,
+    couchdbGateway: withPort(config.couchdbGateway, config.couchdbExtPort),
+    registrations: mqttRegistrations(config.mqttTopics, config.readingTrigger),
+  };
 }
 
 /** Secrets that an outside endpoint needs and nobody can make up. */
@@ -210,7 +387,9 @@ function missing(values: Record<string, unknown>, given: ReadonlyMap<string, str
     ['influxCentralUrl', 'influxCentralToken'],
   ];
   return needs
-    .filter(([endpoint, secret]) => values[endpoint] !== undefined && values[endpoint] !== 'embedded' && !given.has(secret))
+    .filter(
+      ([endpoint, secret]) => values[endpoint] !== undefined && values[endpoint] !== 'embedded' && !given.has(secret),
+    )
     .map(([endpoint, secret]) => ({
       key: secret,
       message: `is needed because ${endpoint} is not embedded; give it as ${secret} or, in a file, as ${secret}_FILE`,
@@ -232,7 +411,7 @@ function readConfigMap(file: string, given: Map<string, string>, problems: Confi
   try {
     const content = readFileSync(file, 'utf8');
     if (content.length > MAX_CONFIG_BYTES) throw new Error(`larger than ${MAX_CONFIG_BYTES} bytes`);
-    document = parseYaml(content);
+    document = parseYaml(content, { logLevel: 'error' });
   } catch (error) {
     problems.push({ key: file, message: `can't be read: ${(error as Error).message}` });
     return;
@@ -249,7 +428,11 @@ function readConfigMap(file: string, given: Map<string, string>, problems: Confi
       const nearest = nearestSetting(key);
       problems.push({ key, message: `is no setting${nearest ? `; did you mean ${nearest}?` : ''}` });
     } else if (typeof value !== 'string') {
-      problems.push({ key, value: JSON.stringify(value), message: 'must be text; put it in quotes, as Kubernetes demands' });
+      problems.push({
+        key,
+        value: JSON.stringify(value),
+        message: 'must be text; put it in quotes, as Kubernetes demands',
+      });
     } else {
       addValue(key, value, given, problems);
     }
@@ -305,9 +488,7 @@ function editDistance(a: string, b: string): number {
 
 /** The effective configuration, secrets masked, as `key: value` lines. */
 export function describeConfig(config: Config): string {
-  return (Object.keys(settings) as SettingKey[])
-    .map((key) => `${key}: ${masked(key, config[key])}`)
-    .join('\n');
+  return (Object.keys(settings) as SettingKey[]).map((key) => `${key}: ${masked(key, config[key])}`).join('\n');
 }
 
 function masked(key: SettingKey, value: unknown): string {

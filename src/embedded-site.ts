@@ -24,7 +24,10 @@ export interface EmbeddedSite {
 export async function startEmbeddedSite(config: Config, credentials: Credentials, log: Logger): Promise<EmbeddedSite> {
   const { dataDir } = config;
   const running: Array<{ name: string; url: string; close(): Promise<void> }> = [];
-  const start = async <T extends { url: string; close(): Promise<void> }>(name: string, part: Promise<T>): Promise<T> => {
+  const start = async <T extends { url: string; close(): Promise<void> }>(
+    name: string,
+    part: Promise<T>,
+  ): Promise<T> => {
     const started = await part;
     running.push({ name, url: started.url, close: () => started.close() });
     return started;
@@ -43,7 +46,14 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
     const { port, setting } = { port: config.embeddedMqttPort, setting: 'embeddedMqttPort' };
     const { username, password } = mqtt;
     const login = username !== undefined && password !== undefined && { credentials: { username, password } };
-    const options = { port, setting, dataDir: join(dataDir, 'broker'), maxPacketBytes: config.maxPacketBytes, log, ...login };
+    const options = {
+      port,
+      setting,
+      dataDir: join(dataDir, 'broker'),
+      maxPacketBytes: config.maxPacketBytes,
+      log,
+      ...login,
+    };
     return (await start('MQTT', startBroker(options))).url;
   };
   const startInfluxdb = async () => {
@@ -63,7 +73,13 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
   const startCouchdb = async () => {
     if (config.couchdbGateway !== 'embedded') return config.couchdbGateway;
     const { startCouchdb } = await import('./embedded/couchdb/server.ts');
-    const options = { port: config.embeddedCouchdbPort, setting: 'embeddedCouchdbPort', dataDir: join(dataDir, 'couchdb'), ...couchdbLogin, log };
+    const options = {
+      port: config.embeddedCouchdbPort,
+      setting: 'embeddedCouchdbPort',
+      dataDir: join(dataDir, 'couchdb'),
+      ...couchdbLogin,
+      log,
+    };
     return (await start('CouchDB', startCouchdb(options))).url;
   };
   const startOpenwhisk = async (couchdbUrl: string) => {
@@ -87,12 +103,18 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
       startCouchdb().then(async (couchdbUrl) => ({ couchdbUrl, openwhiskUrl: await startOpenwhisk(couchdbUrl) })),
     ]);
     if (config.apiHost === 'embedded') {
-      await writeFile(join(dataDir, 'wskprops'), `APIHOST=${openwhiskUrl}\nAUTH=${credentials.owAuth}\n`, { mode: 0o600 });
+      await writeFile(join(dataDir, 'wskprops'), `APIHOST=${openwhiskUrl}\nAUTH=${credentials.owAuth}\n`, {
+        mode: 0o600,
+      });
     }
     const { username, password } = mqtt;
     return {
       endpoints: {
-        mqtt: { url: mqttUrl, ...(username !== undefined && { username }), ...(password !== undefined && { password }) },
+        mqtt: {
+          url: mqttUrl,
+          ...(username !== undefined && { username }),
+          ...(password !== undefined && { password }),
+        },
         openwhisk: { url: openwhiskUrl, auth: credentials.owAuth },
         couchdb: { url: couchdbUrl, ...couchdbLogin },
         influxLocal: { url: influxUrl, token: credentials.influxLocalToken },

@@ -68,26 +68,34 @@ export async function write(connection: Connection, lines: readonly Line[]): Pro
   };
   try {
     const refusal = lines.length > 0 && (await writeOnce(connection, agent, lines));
-    // Sorted, the lines of a measurement are neighbours: what is refused for its type is soon cut off as a whole.
-    if (refusal) await narrow([...lines].sort(byText), refusal);
+    // Sorted, what is refused for its measurement's type or its age are neighbours, and soon cut off as a whole.
+    if (refusal) await narrow([...lines].sort(byMeasurementAndTime), refusal);
   } finally {
     agent.destroy();
   }
   return refused;
 }
 
-function byText(a: Line, b: Line): number {
-  return a.text < b.text ? -1 : 1;
+function byMeasurementAndTime(a: Line, b: Line): number {
+  return sortKey(a.text) < sortKey(b.text) ? -1 : 1;
+}
+
+function sortKey(line: string): string {
+  const measurement = /^(?:\\.|[^, ])*/.exec(line)![0];
+  return measurement + line.slice(line.lastIndexOf(' ')).padStart(20);
 }
 
 interface WriteRefusal {
   readonly reason: string;
-  /** How many lines are refused, if that is known; the others are stored. */
+  /** How many lines at least are refused for this reason, if that is known. */
   readonly refusedLines: number | undefined;
 }
 
-/** What InfluxDB says about lines that it does not take: malformed, of another type or too old, too many at once. */
-const REFUSED = new Set([400, 413, 422]);
+/**
+ * A partial write's message ends with the number of lines dropped for the reason that it gives.
+ * Knowing it only spares requests: without it, halving goes on to single lines.
+ */
+const PARTIAL_WRITE_ENDING = / dropped=(\d+)(?: for database: \S+ for retention policy: \S+)?$/;
 
 /** One request; resolves with InfluxDB's refusal. 422 stores what it does not refuse, 400 and 413 store nothing. */
 async function writeOnce(
@@ -100,8 +108,7 @@ async function writeOnce(
     bucket,
     'ns',
     {
-      // the provider fires again; a rejection from here keeps the client from logging
-      maxRetries: 0,
+      // a rejection from here keeps the client from retrying and logging: the provider fires again
       writeFailed: (error) => Promise.reject(error),
       flushInterval: 0,
       // one request however many lines
@@ -114,13 +121,20 @@ async function writeOnce(
     await api.close();
     return undefined;
   } catch (error) {
-    if (!(error instanceof HttpError && REFUSED.has(error.statusCode))) throw failure(error, new URL(url).origin);
-    const reason = shorten(error.message);
+    if (!(error instanceof HttpError && isRefusal(error))) throw failure(error, new URL(url).origin);
+    const [ending, dropped] = PARTIAL_WRITE_ENDING.exec(error.message) ?? [''];
+    const reason = shorten(error.message.slice(0, error.message.length - ending.length));
     if (lines.length === 1) return { reason, refusedLines: 1 };
-    // A partial write's message ends with their number. It only spares requests: without it halving ends at single lines.
-    const dropped = error.statusCode === 422 ? / dropped=(\d+)$/.exec(error.message)?.[1] : undefined;
-    return { reason, refusedLines: dropped === undefined ? undefined : Number(dropped) };
+    return { reason, refusedLines: error.statusCode === 422 && dropped ? Number(dropped) : undefined };
   }
+}
+
+/**
+ * Whether it is the lines that InfluxDB does not take: malformed, of another type or too old, too many at once.
+ * A 400 without InfluxDB's error code comes from a server that is none.
+ */
+function isRefusal({ statusCode, code }: HttpError): boolean {
+  return statusCode === 413 || ((statusCode === 400 || statusCode === 422) && typeof code === 'string');
 }
 
 function failure(error: unknown, url: string): ActionError {

@@ -74,15 +74,13 @@ function refused(code: string, message: string): Reading {
   return { lines: [], refusal: { code, message }, ignoredFields: 0, oddTime: false };
 }
 
-function refusalOf(problems: readonly string[], stored: number): Refusal | undefined {
+function refusalOf(problems: readonly string[], points: number): Refusal | undefined {
   if (problems.length > 0) {
     const rest = problems.length > 5 ? `; and ${problems.length - 5} more` : '';
-    return {
-      code: 'FIELD_REFUSED',
-      message: `${problems.slice(0, 5).join('; ')}${rest}. Other fields stored: ${stored}.`,
-    };
+    const message = `${problems.slice(0, 5).join('; ')}${rest}. The other numeric fields (${points}) are not affected.`;
+    return { code: 'FIELD_REFUSED', message };
   }
-  return stored > 0 ? undefined : { code: 'NO_NUMERIC_FIELD', message: 'the body has no numeric field to store.' };
+  return points > 0 ? undefined : { code: 'NO_NUMERIC_FIELD', message: 'the body has no numeric field to store.' };
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -3,12 +3,16 @@
  * and what to do. Programs decide by `code`, never by text.
  */
 const catalogue = {
-  PORT_TAKEN: (d) => `${d.host}:${d.port} is already in use by another program; stop that one, or set ${d.setting} to a free port (0 = any).`,
-  PORT_REFUSED: (d) => `${d.host}:${d.port} can't be listened on (${d.reason}); set ${d.setting} to a port and host that this user may open.`,
-  DATA_FOLDER_UNUSABLE: (d) => `the data folder ${d.folder} can't be written (${d.reason}); set dataDir to a folder that this user may write.`,
-  DATA_FOLDER_HELD: (d) => `the data folder ${d.folder} is in use by process ${d.pid}; stop that one, or set dataDir to another folder.`,
-  NODE_TOO_OLD: (d) => `Node.js ${d.version} is too old: fogwhisk needs ${d.needed} or newer.`,
-  LOG_VERSION_UNKNOWN: (d) => `${d.file} was written by a newer fogwhisk (format ${d.version}, this one knows ${d.known}); start that version, or set dataDir to another folder.`,
+  PORT_TAKEN: (d) =>
+    `${d.host}:${d.port} is already in use by another program; stop that one, or set ${d.setting} to a free port (0 = any).`,
+  PORT_REFUSED: (d) =>
+    `${d.host}:${d.port} can't be listened on (${d.reason}); set ${d.setting} to a port and host that this user may open.`,
+  DATA_FOLDER_UNUSABLE: (d) =>
+    `the data folder ${d.folder} can't be written (${d.reason}); set dataDir to a folder that this user may write.`,
+  DATA_FOLDER_HELD: (d) =>
+    `the data folder ${d.folder} is in use by process ${d.pid}; stop that one, or set dataDir to another folder.`,
+  LOG_VERSION_UNKNOWN: (d) =>
+    `${d.file} was written by a newer fogwhisk (format ${d.version}, this one knows ${d.known}); start that version, or set dataDir to another folder.`,
 } satisfies Record<string, (details: Record<string, unknown>) => string>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -25,7 +25,9 @@ export function firingPayload(firing: Firing, site: string, receipt: Callback, p
     return `{"type":"message","topic":${JSON.stringify(first.topic)},${bodyJson(first.body)},${messageFields(first)},${callbacks}}`;
   }
   // Written piece by piece: a batch's bodies are quoted once and nothing else is copied.
-  const messages = events.map((event) => `{${messageFields(event)},"topic":${JSON.stringify(event.topic)},${bodyJson(event.body)}}`);
+  const messages = events.map(
+    (event) => `{${messageFields(event)},"topic":${JSON.stringify(event.topic)},${bodyJson(event.body)}}`,
+  );
   return `{"type":"messages",${callbacks},"site":${JSON.stringify(site)},"registration":${JSON.stringify(registration.name)},"messages":[${messages.join(',')}]}`;
 }
 
@@ -35,7 +37,9 @@ function messageFields({ id, receivedAt, qos, retain }: Event): string {
 
 function bodyJson(body: Uint8Array): string {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return isUtf8(body) ? `"body":${JSON.stringify(bytes.toString('utf8'))}` : `"body":"${bytes.toString('base64')}","encoding":"base64"`;
+  return isUtf8(body)
+    ? `"body":${JSON.stringify(bytes.toString('utf8'))}`
+    : `"body":"${bytes.toString('base64')}","encoding":"base64"`;
 }
 
 /** Roughly how many bytes an event takes in a payload; never less than it does for text without control characters. */

@@ -5,7 +5,8 @@ const MAX_FILTER_BYTES = 65_535;
 /** What is wrong with a topic filter, as a sentence; undefined for a valid one. */
 export function topicFilterProblem(filter: string): string | undefined {
   if (filter === '') return 'a topic filter must not be empty';
-  if (Buffer.byteLength(filter) > MAX_FILTER_BYTES) return `a topic filter must not be longer than ${MAX_FILTER_BYTES} bytes`;
+  if (Buffer.byteLength(filter) > MAX_FILTER_BYTES)
+    return `a topic filter must not be longer than ${MAX_FILTER_BYTES} bytes`;
   if (filter.includes('\0')) return 'a topic filter must not contain the character U+0000';
   const levels = filter.split('/');
   if (levels[0] === '$share') {

@@ -112,7 +112,10 @@ export class Fire {
 
   async #split({ registration, events }: Firing, signal: AbortSignal): Promise<Settlement> {
     if (events.length === 1) {
-      const reason = { code: 'PAYLOAD_TOO_LARGE', message: "the platform refuses the message alone as larger than its payload limit" };
+      const reason = {
+        code: 'PAYLOAD_TOO_LARGE',
+        message: 'the platform refuses the message alone as larger than its payload limit',
+      };
       return { confirmed: [], parked: [{ event: events[0]!, reason }] };
     }
     const middle = Math.ceil(events.length / 2);

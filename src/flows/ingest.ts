@@ -1,11 +1,12 @@
-import type { Logger } from 'pino';
 import { crc32 } from 'node:zlib';
+import type { Logger } from 'pino';
 import type { Event } from '../core/event.ts';
+import { notedPacket, Redeliveries } from '../core/redeliveries.ts';
 import type { Registration } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Journal, ParkedEvent } from '../ports/journal.ts';
+import type { Journal, NewEvent, ParkedEvent } from '../ports/journal.ts';
 import type { Fire } from './fire.ts';
 import { WaitingEvents } from './waiting-events.ts';
 
@@ -41,6 +42,8 @@ export class Ingest {
   readonly #waiting = new Map<string, WaitingEvents>();
   readonly #index: TopicIndex<Registration>;
   readonly #identifiers = new Map<string, number>();
+  readonly #redeliveries = new Redeliveries();
+  #connection = 0;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
   /** Events appended and not yet durable, and the tickets of the messages they came from. */
@@ -55,6 +58,7 @@ export class Ingest {
 
   constructor(registrations: readonly Registration[], parts: IngestParts) {
     this.#parts = parts;
+    for (const packet of parts.journal.lastPackets) this.#redeliveries.note(packet);
     this.#index = new TopicIndex(registrations.map((registration) => [registration.topic, registration]));
     const bodies = { freeBytes: MAX_BODY_BYTES };
     for (const registration of registrations) {
@@ -106,15 +110,33 @@ export class Ingest {
   }
 
   #take(message: BrokerMessage): Promise<void> | undefined {
-    const { topic, payload, qos, retain, ticket } = message;
-    const names = this.#match(message).map(({ name }) => name);
-    // A message that nobody wants any more is kept too, and parked.
-    for (const registration of names.length > 0 ? names : ['']) {
-      this.#undurable.push(this.#parts.journal.append({ registration, topic, qos, retain, body: payload }));
+    const { topic, payload: body, qos, retain, ticket } = message;
+    if (!ticket || !this.#isRepeated(message, ticket)) {
+      const names = this.#match(message).map(({ name }) => name);
+      // A message that nobody wants any more is kept too, and parked.
+      const last = names.pop() ?? '';
+      for (const registration of names) this.#append({ registration, topic, qos, retain, body });
+      this.#append({ registration: last, topic, qos, retain, body, ...(ticket && { packetId: ticket.packetId }) });
+      if (ticket) this.#redeliveries.note(notedPacket(ticket.packetId, topic, body));
     }
     if (ticket) this.#tickets.push(ticket);
     void this.#commit();
-    return this.#parts.journal.undurableBytes > MAX_UNDURABLE_BYTES ? this.#parts.journal.durable() : this.#parts.journal.hasRoom();
+    return this.#parts.journal.undurableBytes > MAX_UNDURABLE_BYTES
+      ? this.#parts.journal.durable()
+      : this.#parts.journal.hasRoom();
+  }
+
+  #append(event: NewEvent): void {
+    this.#undurable.push(this.#parts.journal.append(event));
+  }
+
+  /** Whether the journal has the message already and only its acknowledgement was lost. */
+  #isRepeated({ dup, topic, payload }: BrokerMessage, { connection, packetId }: AcknowledgeTicket): boolean {
+    if (connection !== this.#connection) {
+      this.#connection = connection;
+      this.#redeliveries.reconnected();
+    }
+    return dup && this.#redeliveries.isRepeated(notedPacket(packetId, topic, payload));
   }
 
   /**
@@ -133,7 +155,7 @@ export class Ingest {
     if (this.#committing) return;
     this.#committing = true;
     const { broker, journal } = this.#parts;
-    while (this.#undurable.length > 0) {
+    while (this.#undurable.length > 0 || this.#tickets.length > 0) {
       const events = this.#undurable;
       const tickets = this.#tickets;
       this.#undurable = [];
@@ -207,7 +229,11 @@ export class Ingest {
       const batch = waiting.takeBatch();
       const events: Event[] = [];
       for (const entry of batch) events.push(typeof entry === 'number' ? await journal.load(entry) : entry);
-      if (waiting.needsRefill) await waiting.refill(() => this.#followed, (position) => journal.unsettledFrom(position));
+      if (waiting.needsRefill)
+        await waiting.refill(
+          () => this.#followed,
+          (position) => journal.unsettledFrom(position),
+        );
       const { confirmed, parked } = await fire.events(registration, events, this.#stopping.signal);
       if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
       if (parked.length > 0) await this.#park(parked);
@@ -220,14 +246,19 @@ export class Ingest {
   async #park(parked: readonly ParkedEvent[]): Promise<void> {
     for (const { event, reason } of parked) {
       const { id, registration, topic } = event;
-      this.#parts.log.warn({ id, registration, topic, code: reason.code, reason: reason.message }, 'a message is parked');
+      this.#parts.log.warn(
+        { id, registration, topic, code: reason.code, reason: reason.message },
+        'a message is parked',
+      );
     }
     await this.#parts.journal.park(parked);
   }
 
   #track(work: Promise<void>): void {
     const tracked = work
-      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'events stay in the journal until the next start'))
+      .catch((error: unknown) =>
+        this.#parts.log.error({ err: error }, 'events stay in the journal until the next start'),
+      )
       .finally(() => this.#firings.delete(tracked));
     this.#firings.add(tracked);
   }
@@ -235,7 +266,7 @@ export class Ingest {
 
 /** 1 to 268,435,455 (MQTT 5, 3.8.2.1.2), the same for a filter at every start: a session's queued messages carry it. */
 function subscriptionIdentifier(filter: string): number {
-  return (crc32(filter) & 0x0fff_ffff) || 1;
+  return crc32(filter) & 0x0fff_ffff || 1;
 }
 
 function unregistered({ topic, registration }: Event) {

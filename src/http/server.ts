@@ -77,7 +77,10 @@ export function createServer(parts: HttpParts): FastifyInstance {
   void server.register(async (guarded) => {
     guarded.addHook('onRequest', async (request, reply) => {
       if (isSameSecret(bearer(request), parts.token)) return;
-      await reply.status(401).header('www-authenticate', 'Bearer').send({ error: 'a bearer token is needed: see providerToken' });
+      await reply
+        .status(401)
+        .header('www-authenticate', 'Bearer')
+        .send({ error: 'a bearer token is needed: see providerToken' });
     });
     guarded.get('/status', () => parts.status());
     const metrics = createMetrics(parts.status);
@@ -90,7 +93,8 @@ export function createServer(parts: HttpParts): FastifyInstance {
 function notReady({ broker, journal }: SiteStatus): string[] {
   const problems: string[] = [];
   if (broker === 'disconnected') problems.push('the MQTT broker is not connected');
-  if (journal.full) problems.push('the journal is full: reading from the broker has stopped until events are confirmed');
+  if (journal.full)
+    problems.push('the journal is full: reading from the broker has stopped until events are confirmed');
   if (journal.stalledBy) problems.push(`the journal cannot be written: ${journal.stalledBy}`);
   return problems;
 }

@@ -5,6 +5,8 @@ export interface BrokerMessage {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  /** The broker sent it before and has no acknowledgement. */
+  readonly dup: boolean;
   /** The subscriptions it came by, where the broker tells (MQTT 5 subscription identifiers). */
   readonly subscriptions?: readonly number[];
   /** What {@link Broker.acknowledge} needs to find its packet; absent where nothing is to be acknowledged (QoS 0). */
@@ -33,7 +35,10 @@ export interface Broker {
    * Many messages may be unacknowledged at once. While a promise that `take` returned is pending no further message is
    * handed over, the broker keeps them, and the connection stays alive.
    */
-  start(subscriptions: readonly Subscription[], take: (message: BrokerMessage) => Promise<void> | undefined): Promise<void>;
+  start(
+    subscriptions: readonly Subscription[],
+    take: (message: BrokerMessage) => Promise<void> | undefined,
+  ): Promise<void>;
 
   /** Tells the broker "I have it". Tickets of a connection that is gone are ignored. */
   acknowledge(tickets: readonly AcknowledgeTicket[]): void;

@@ -1,6 +1,10 @@
 import type { Books, Event, Fate, ParkReason } from '../core/event.ts';
+import type { NotedPacket } from '../core/redeliveries.ts';
 
-export type NewEvent = Pick<Event, 'registration' | 'topic' | 'qos' | 'retain' | 'body'>;
+export interface NewEvent extends Pick<Event, 'registration' | 'topic' | 'qos' | 'retain' | 'body'> {
+  /** The MQTT packet that the event came with, on the last of the events of one message. */
+  readonly packetId?: number;
+}
 
 export interface ParkedEvent {
   readonly event: Event;
@@ -13,6 +17,9 @@ export interface ParkedEvent {
  * until it is settled.
  */
 export interface Journal {
+  /** The last messages before this start, oldest first: the broker may send those again that it has no acknowledgement of. */
+  readonly lastPackets: readonly NotedPacket[];
+
   /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
   append(event: NewEvent): Event;
 

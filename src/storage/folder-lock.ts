@@ -34,7 +34,14 @@ export async function lockFolder(folder: string): Promise<{ release(): Promise<v
     };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EEXIST' || code === 'EPERM' || code === 'ENOSPC') {
+    if (
+      code === 'EACCES' ||
+      code === 'EROFS' ||
+      code === 'ENOTDIR' ||
+      code === 'EEXIST' ||
+      code === 'EPERM' ||
+      code === 'ENOSPC'
+    ) {
       throw new FogwhiskError('DATA_FOLDER_UNUSABLE', { folder, reason: code }, { cause: error });
     }
     throw error;

@@ -182,7 +182,8 @@ export class SegmentedLog {
       payloadBytes += part.length;
       checksum = crc32(part, checksum);
     }
-    if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES) throw new RangeError(`a record of ${payloadBytes} bytes`);
+    if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES)
+      throw new RangeError(`a record of ${payloadBytes} bytes`);
     const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
     header.writeUInt32LE(payloadBytes, 0);
     header.writeUInt32LE(checksum, 4);
@@ -242,7 +243,10 @@ export class SegmentedLog {
     const records: LogRecord[] = [];
     let offset = 0;
     for (let stop = recordEnd(data, offset); stop; stop = recordEnd(data, offset)) {
-      records.push({ position: number * SEGMENT_UNIT + start + offset, payload: data.subarray(offset + RECORD_HEADER_BYTES, stop) });
+      records.push({
+        position: number * SEGMENT_UNIT + start + offset,
+        payload: data.subarray(offset + RECORD_HEADER_BYTES, stop),
+      });
       offset = stop;
     }
     if (records.length > 0) return { records, next: number * SEGMENT_UNIT + start + offset };
@@ -404,7 +408,8 @@ async function scanSegment(
     const data = await readRange(handle, 0, size);
     const version = size >= HEADER_BYTES ? data.readUInt32LE(4) : VERSION;
     const hasHeader = size >= HEADER_BYTES && data.toString('latin1', 0, 4) === MAGIC;
-    if (hasHeader && version > VERSION) throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
+    if (hasHeader && version > VERSION)
+      throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
 
     let offset = hasHeader ? HEADER_BYTES : 0;
     while (offset < size) {

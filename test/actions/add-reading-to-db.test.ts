@@ -2,6 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Event } from '../../src/core/event.ts';
+import { type Firing, firingPayload, receiptSchema, settlementOf } from '../../src/core/firing.ts';
+import type { Registration } from '../../src/core/registration.ts';
 import { type Listener, listen, readBody } from '../../src/embedded/http.ts';
 
 /** The action as OpenWhisk runs it: the bundle, against a fake that stands for InfluxDB, the provider and the site's parameters. */
@@ -110,6 +113,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await server.close(0);
   vi.restoreAllMocks();
+  vi.useRealTimers();
   expect(fake.faults).toEqual([]);
 });
 
@@ -215,10 +219,11 @@ test.each([400, 422] as const)('lines that InfluxDB refuses with %i cost only th
   const result = await main(batch(bodies));
   expect(result).toMatchObject({ ok: true, stored: 50, messages: 50, refused: 3 });
   expect([...fake.stored].sort()).toEqual(bodies.map((_, i) => `g${i},datacenter_id=7 value=1 ${RECEIVED}`).sort());
+  if (status === 422) expect(fake.writes.length).toBeLessThan(2 * Math.log2(53) + 1);
   const refused = ['m3', 'm20', 'm37'].map((id) => ({
     id,
     code: 'INFLUX_REFUSED',
-    message: 'partial write: it is bad dropped=1',
+    message: 'partial write: it is bad',
   }));
   expect(fake.receipts).toMatchObject([{ batchId: 'b1', refused }]);
 });
@@ -250,6 +255,7 @@ describe('InfluxDB can not take the batch now: an error, no receipt, no secret',
     [401, '{"code":"unauthorized","message":"unauthorized access"}', /influx_token/],
     [404, '{"code":"not found","message":"bucket \\"measure\\" not found"}', /influx_bucket/],
     [429, '{"code":"too many requests","message":"slow down"}', /429/],
+    [400, '<html>not an InfluxDB</html>', /400/],
     [500, 'not JSON', /500/],
     [503, '', /503/],
     [302, '', /302/],
@@ -316,6 +322,9 @@ describe('parameters by reference', () => {
     }
     expect(fake.writes[0]!.lines).toEqual([`a,datacenter_id=9 value=1 ${RECEIVED}`]);
     expect(fake.parametersAsked).toBe(1);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 5_001 });
+    await main(batch(['{"a":1}'], reference()));
+    expect(fake.parametersAsked).toBe(2);
   });
   test('that can not be had are an error, and are asked for again', async () => {
     fake.parametersStatus = 500;
@@ -346,5 +355,62 @@ describe('what is missing or wrong is said', () => {
     expect(result).toMatchObject({ error: { code, message: expect.stringMatching(message) } });
     expect([fake.writes, fake.receipts]).toEqual([[], []]);
     expectNoSecrets(result);
+  });
+});
+
+describe('what the provider fires is what the action takes, and what the action answers is what the provider takes', () => {
+  const events = [
+    Buffer.from('{"a":1,"s":"\\u0001 \u2028 \\""}'),
+    Buffer.from([0xff, 0x00]),
+    Buffer.from('garbage'),
+    Buffer.from('{"b":2}'),
+  ].map(
+    (body, index): Event => ({
+      id: String(1_795_000_000_000_000_001n + BigInt(index)),
+      receivedAt: 1_795_000_000_000_000_001n + BigInt(index),
+      registration: 'test',
+      topic: 'a/"b"',
+      qos: 1,
+      retain: false,
+      body,
+      sequence: index,
+      position: index,
+      end: index + 1,
+    }),
+  );
+  async function settle(format: 'messages' | 'compat', fired: readonly Event[]) {
+    const registration = { name: 'test', batch: { format } } as unknown as Registration;
+    const firing: Firing = { batchId: 'b', registration, events: fired };
+    fake.parameters = influx();
+    const payload = firingPayload(
+      firing,
+      '7',
+      { url: `${server.url}/receipts`, token: 'receipt-secret' },
+      { url: `${server.url}/parameters`, token: 'parameter-secret' },
+    );
+    expect(await main(JSON.parse(payload))).toMatchObject({ ok: true });
+    const { confirmed, parked } = settlementOf(firing, receiptSchema.parse(fake.receipts[0]));
+    return {
+      confirmed: confirmed.map(({ sequence }) => sequence),
+      parked: parked.map(({ event, reason }) => [event.sequence, reason.code]),
+    };
+  }
+
+  test('messages', async () => {
+    expect(await settle('messages', events)).toEqual({
+      confirmed: [0, 3],
+      parked: [
+        [1, 'INVALID_UTF8'],
+        [2, 'NOT_JSON'],
+      ],
+    });
+    expect(fake.writes[0]!.lines).toEqual([
+      'a,datacenter_id=7 value=1 1795000000000000001',
+      'b,datacenter_id=7 value=2 1795000000000000004',
+    ]);
+  });
+  test('classic', async () => {
+    expect(await settle('compat', events.slice(3))).toEqual({ confirmed: [3], parked: [] });
+    expect(fake.writes[0]!.lines).toEqual(['b value=2 1795000000000000004']);
   });
 });

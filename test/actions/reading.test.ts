@@ -90,7 +90,7 @@ describe('a field that can not be stored is named and costs no other', () => {
     expect(lines).toEqual([`good value=1 ${RECEIVED}`, `also value=2 ${RECEIVED}`]);
     expect(refusal).toMatchObject({
       code: 'FIELD_REFUSED',
-      message: expect.stringContaining('Other fields stored: 2'),
+      message: expect.stringContaining('other numeric fields (2)'),
     });
     expect(refusal!.message).toContain(JSON.stringify(Object.keys(JSON.parse(`{${field}}`))[0]));
   });

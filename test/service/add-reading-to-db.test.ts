@@ -127,6 +127,26 @@ describeWith(['influxd'], 'addReadingToDb on a real InfluxDB', () => {
     expect(rows).toEqual(bodies.map((_, i) => i));
   });
 
+  test('what is older than the bucket keeps costs only itself', async () => {
+    const headers = { authorization: `Token ${influxd.token}` };
+    const organizations = await fetch(`${influxd.url}/api/v2/orgs`, { headers });
+    const { orgs } = (await organizations.json()) as { orgs: Array<{ id: string }> };
+    const bucket = { orgID: orgs[0]!.id, name: 'one-day', retentionRules: [{ type: 'expire', everySeconds: 86_400 }] };
+    await fetch(`${influxd.url}/api/v2/buckets`, { method: 'POST', headers, body: JSON.stringify(bucket) });
+    const bodies = Array.from({ length: 1_000 }, (_, i) => ({
+      a: i,
+      b: i,
+      ...(i % 2 === 1 && { time: 1_700_000_000 + i }),
+    }));
+    const result = await fire('old', bodies, BigInt(Date.now()) * 1_000_000n, { influx_bucket: 'one-day' });
+    expect(result).toMatchObject({ ok: true, stored: 1_000, refused: 500 });
+    expect(result).toMatchObject({
+      refusals: expect.arrayContaining([
+        { id: 'm1', code: 'INFLUX_REFUSED', message: expect.stringContaining('retention') },
+      ]),
+    });
+  });
+
   test('a name that is too long for InfluxDB costs only itself', async () => {
     const result = await fire('long', [{ a: 1 }, { ['x'.repeat(70_000)]: 1, b: 1 }, { c: 1 }]);
     expect(result).toMatchObject({ ok: true, stored: 3, refused: 1, refusals: [{ id: 'm1', code: 'INFLUX_REFUSED' }] });

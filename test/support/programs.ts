@@ -23,7 +23,8 @@ export function program(name: string): string | undefined {
 export function describeWith(programs: string[], title: string, suite: () => void): void {
   const absent = programs.filter((name) => !program(name));
   if (absent.length === 0) return void describe(title, suite);
-  if (process.env.REQUIRE_SERVICES === '1') throw new Error(`${title}: needs ${absent.join(', ')} on PATH (REQUIRE_SERVICES=1)`);
+  if (process.env.REQUIRE_SERVICES === '1')
+    throw new Error(`${title}: needs ${absent.join(', ')} on PATH (REQUIRE_SERVICES=1)`);
   console.warn(`skipped: ${title}: needs ${absent.join(', ')} on PATH`);
   describe.skip(`${title} (needs ${absent.join(', ')})`, suite);
 }

@@ -3,10 +3,10 @@ import type { NewEvent } from '../../ports/journal.ts';
 
 /**
  * An event in the journal: sequence (u48le), receive time in ns (u64le), flags (u8: QoS in bits 0-1, retain in bit 2),
- * registration and topic (u16le length and UTF-8 each), body.
+ * packet id (u16le, 0 = none), registration and topic (u16le length and UTF-8 each), body.
  */
 
-const FIXED_BYTES = 15;
+const FIXED_BYTES = 17;
 
 /** The record of an event but for its body, which is appended after it as it came. */
 export function encodeEventHead(event: NewEvent, sequence: number, receivedAt: bigint): Buffer {
@@ -16,6 +16,7 @@ export function encodeEventHead(event: NewEvent, sequence: number, receivedAt: b
   head.writeUIntLE(sequence, 0, 6);
   head.writeBigUInt64LE(receivedAt, 6);
   head[14] = event.qos | (event.retain ? 4 : 0);
+  head.writeUInt16LE(event.packetId ?? 0, 15);
   head.writeUInt16LE(registrationBytes, FIXED_BYTES);
   head.write(event.registration, FIXED_BYTES + 2, 'utf8');
   head.writeUInt16LE(topicBytes, FIXED_BYTES + 2 + registrationBytes);
@@ -26,6 +27,11 @@ export function encodeEventHead(event: NewEvent, sequence: number, receivedAt: b
 /** The sequence alone: enough to see whether the event is settled. */
 export function sequenceOf(record: Buffer): number {
   return record.readUIntLE(0, 6);
+}
+
+/** The packet id of a record; 0 for none. */
+export function packetIdOf(record: Buffer): number {
+  return record.readUInt16LE(15);
 }
 
 export function decodeEvent(record: Buffer, position: number, end: number): Event {

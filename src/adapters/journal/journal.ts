@@ -1,12 +1,13 @@
-import { type FileHandle, mkdir, open, readFile, readdir, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
+import { type NotedPacket, notedPacket, WINDOW } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
-import { decodeEvent, encodeEventHead, sequenceOf } from './event-record.ts';
+import { decodeEvent, encodeEventHead, packetIdOf, sequenceOf } from './event-record.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
 
@@ -42,6 +43,7 @@ export interface FileJournalOptions {
 
 export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
+  readonly lastPackets: readonly NotedPacket[];
   readonly #options: FileJournalOptions;
   readonly #events: SegmentedLog;
   readonly #segments: Map<number, SegmentFates>;
@@ -62,7 +64,9 @@ export class FileJournal implements Journal {
     segments: Map<number, SegmentFates>,
     closed: ClosedBooks,
     parked: ParkedEvents,
+    lastPackets: readonly NotedPacket[],
   ) {
+    this.lastPackets = lastPackets;
     this.#options = options;
     this.#events = events;
     this.#segments = segments;
@@ -89,6 +93,7 @@ export class FileJournal implements Journal {
       const number = Number.parseInt(name, 10);
       segments.set(number, await SegmentFates.read(fatesFile(eventsFolder, number)));
     }
+    const lastPackets: NotedPacket[] = [];
     const note = (record: Buffer, position: number) => {
       const event = decodeEvent(record, position, 0);
       segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt);
@@ -99,12 +104,18 @@ export class FileJournal implements Journal {
         visit: 'last',
         ...(options.segmentBytes && { segmentBytes: options.segmentBytes }),
         onStall: (error) => {
-          if (error) log.error({ reason: error.message }, 'the journal cannot be written; nothing is acknowledged until it can');
+          if (error)
+            log.error({ reason: error.message }, 'the journal cannot be written; nothing is acknowledged until it can');
           else log.info('the journal can be written again');
         },
       },
       (record, position) => {
         if (!segments.get(segmentOf(position))!.hasSummary) note(record, position);
+        const packetId = packetIdOf(record);
+        if (packetId === 0) return;
+        const { topic, body } = decodeEvent(record, position, 0);
+        lastPackets.push(notedPacket(packetId, topic, body));
+        if (lastPackets.length > 2 * WINDOW) lastPackets.splice(0, WINDOW);
       },
       (problem) => report(problem, log),
     );
@@ -120,7 +131,7 @@ export class FileJournal implements Journal {
       }
     }
     const parked = await ParkedEvents.open(join(directory, 'parked'), (problem) => report(problem, log));
-    const journal = new FileJournal(options, events, segments, closed, parked);
+    const journal = new FileJournal(options, events, segments, closed, parked, lastPackets);
     // The last segment of an earlier run may be full of settled events only.
     if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
     for (const number of segments.keys()) await journal.#removeIfSettled(number);
@@ -301,7 +312,12 @@ export class FileJournal implements Journal {
   }
 
   #closedNow(removing: number | null): ClosedBooks {
-    return { ...this.#closed, nextSequence: this.#nextSequence, lastReceivedAt: this.#lastReceivedAt.toString(), removing };
+    return {
+      ...this.#closed,
+      nextSequence: this.#nextSequence,
+      lastReceivedAt: this.#lastReceivedAt.toString(),
+      removing,
+    };
   }
 
   /** Adds a removed segment's counts to the closed books. */
@@ -347,7 +363,10 @@ export class FileJournal implements Journal {
 
 function report(problem: LogProblem, log: Logger): void {
   if (problem.kind === 'torn') {
-    log.info({ file: problem.file, bytes: problem.to - problem.from }, 'an unfinished write of the last run was cut off; nothing acknowledged is lost');
+    log.info(
+      { file: problem.file, bytes: problem.to - problem.from },
+      'an unfinished write of the last run was cut off; nothing acknowledged is lost',
+    );
   } else {
     log.error({ ...problem }, 'the journal is damaged here; a copy of the file is set aside');
   }

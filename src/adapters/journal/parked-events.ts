@@ -37,7 +37,16 @@ export class ParkedEvents {
     for (const { event, reason, batchId } of parked) {
       if (this.#index.has(event.id)) continue;
       const { id, registration, topic, qos, retain, body } = event;
-      const row: ParkedRow = { id, registration, topic, qos, retain, reason, ...(batchId && { batchId }), bytes: body.length };
+      const row: ParkedRow = {
+        id,
+        registration,
+        topic,
+        qos,
+        retain,
+        reason,
+        ...(batchId && { batchId }),
+        bytes: body.length,
+      };
       const json = Buffer.from(JSON.stringify(row));
       const length = Buffer.allocUnsafe(4);
       length.writeUInt32LE(json.length);

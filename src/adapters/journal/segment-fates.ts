@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, truncate } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Fate } from '../../core/event.ts';
 
@@ -45,10 +45,14 @@ export class SegmentFates {
       if (error.code === 'ENOENT') return Buffer.alloc(0);
       throw error;
     });
-    for (const record of decodeRecords(data)) {
+    let end = 0;
+    for (const { record, end: recordEnd } of decodeRecords(data)) {
       if ('fate' in record) fates.#apply(record);
       else fates.#restore(record);
+      end = recordEnd;
     }
+    // Later records would be out of reach behind a torn one.
+    if (end < data.length) await truncate(file, end);
     return fates;
   }
 
@@ -134,11 +138,11 @@ function encodeRecord(record: StoredRecord): Buffer {
 }
 
 /** Valid records up to the first that is not: what follows a torn one was never relied upon. */
-function* decodeRecords(data: Buffer): Generator<StoredRecord> {
+function* decodeRecords(data: Buffer): Generator<{ record: StoredRecord; end: number }> {
   for (let offset = 0; offset + 8 <= data.length; ) {
     const end = offset + 8 + data.readUInt32LE(offset);
     if (end > data.length || crc32(data.subarray(offset + 8, end)) !== data.readUInt32LE(offset + 4)) return;
-    yield JSON.parse(data.toString('utf8', offset + 8, end)) as StoredRecord;
+    yield { record: JSON.parse(data.toString('utf8', offset + 8, end)) as StoredRecord, end };
     offset = end;
   }
 }

@@ -19,7 +19,6 @@ export interface MqttBrokerOptions {
   readonly clientId: string;
   /** MQTT 5 receive maximum: how many messages may be unacknowledged. */
   readonly receiveMaximum: number;
-  readonly maxPacketBytes: number;
   readonly log: Logger;
 }
 
@@ -77,8 +76,12 @@ export class MqttBroker implements Broker {
     if (client) await new Promise<void>((resolve) => client.end(false, {}, () => resolve()));
   }
 
-  #open(protocolVersion: 4 | 5, take: (message: BrokerMessage) => Promise<void> | undefined, granted: () => void): void {
-    const { url, username, password, clientId, receiveMaximum, maxPacketBytes } = this.#options;
+  #open(
+    protocolVersion: 4 | 5,
+    take: (message: BrokerMessage) => Promise<void> | undefined,
+    granted: () => void,
+  ): void {
+    const { url, username, password, clientId, receiveMaximum } = this.#options;
     const options: IClientOptions = {
       protocolVersion,
       clientId,
@@ -90,7 +93,8 @@ export class MqttBroker implements Broker {
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
       ...(protocolVersion === 5 && {
-        properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum, maximumPacketSize: maxPacketBytes },
+        // No maximum packet size: a broker drops what is larger without a word (3.1.2.11.4).
+        properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum },
       }),
     };
     const client = connect(url, options);
@@ -99,16 +103,23 @@ export class MqttBroker implements Broker {
     client.on('connect', ({ sessionPresent }) => {
       this.#connection += 1;
       this.#connected = true;
-      this.#log.info({ broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent }, 'connected to the broker');
+      this.#log.info(
+        { broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent },
+        'connected to the broker',
+      );
       void this.#subscribe(client, protocolVersion).then((ok) => ok && granted());
     });
     client.on('close', () => {
-      if (this.#connected && !this.#stopped) this.#log.warn({ broker: withoutCredentials(url) }, 'the connection to the broker is lost; trying again');
+      if (this.#connected && !this.#stopped)
+        this.#log.warn({ broker: withoutCredentials(url) }, 'the connection to the broker is lost; trying again');
       this.#connected = false;
     });
     client.on('disconnect', ({ reasonCode }) => {
       if (reasonCode !== SESSION_TAKEN_OVER) return;
-      this.#log.error({ clientId }, 'another client took our session over: is a second fogwhisk running with this datacenterId?');
+      this.#log.error(
+        { clientId },
+        'another client took our session over: is a second fogwhisk running with this datacenterId?',
+      );
     });
     client.on('error', (error) => {
       const code = (error as { code?: unknown }).code;
@@ -117,7 +128,10 @@ export class MqttBroker implements Broker {
         this.#open(4, take, granted);
         return;
       }
-      this.#log.warn({ broker: withoutCredentials(url), code, reason: error.message }, 'the broker refuses or fails; trying again');
+      this.#log.warn(
+        { broker: withoutCredentials(url), code, reason: error.message },
+        'the broker refuses or fails; trying again',
+      );
     });
   }
 
@@ -129,13 +143,17 @@ export class MqttBroker implements Broker {
           const properties = protocolVersion === 5 ? { properties: { subscriptionIdentifier: identifier } } : {};
           const grants = await client.subscribeAsync(filter, { qos: qos === 2 ? 1 : qos, ...properties });
           for (const grant of grants) {
-            if (grant.qos >= 128) this.#log.error({ filter }, 'the broker refuses the subscription; check its access rules');
+            if (grant.qos >= 128)
+              this.#log.error({ filter }, 'the broker refuses the subscription; check its access rules');
           }
         }),
       );
       return true;
     } catch (error) {
-      this.#log.warn({ reason: (error as Error).message }, 'subscribing failed; it is repeated with the next connection');
+      this.#log.warn(
+        { reason: (error as Error).message },
+        'subscribing failed; it is repeated with the next connection',
+      );
       return false;
     }
   }
@@ -154,6 +172,7 @@ export class MqttBroker implements Broker {
       payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
       qos: packet.qos,
       retain,
+      dup: packet.dup,
       ...(identifiers !== undefined && { subscriptions: Array.isArray(identifiers) ? identifiers : [identifiers] }),
       ...(packet.qos > 0 && { ticket: { connection: this.#connection, packetId: messageId! } }),
     });
@@ -164,11 +183,14 @@ export class MqttBroker implements Broker {
       return;
     }
     // Nothing is read from the socket now, PINGRESP neither: keep both sides from giving the other up.
-    const alive = setInterval(() => {
-      if (!client.connected) return;
-      client.sendPing();
-      client.reschedulePing(true);
-    }, (KEEPALIVE_SECONDS * 1_000) / 3);
+    const alive = setInterval(
+      () => {
+        if (!client.connected) return;
+        client.sendPing();
+        client.reschedulePing(true);
+      },
+      (KEEPALIVE_SECONDS * 1_000) / 3,
+    );
     void held.finally(() => {
       clearInterval(alive);
       proceed();

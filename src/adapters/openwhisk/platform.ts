@@ -63,7 +63,8 @@ function triggerPath(trigger: string): string {
 
 function answerOf(status: number, text: string, retryAfter: string | string[] | undefined): FireAnswer {
   if (status === 204) return { kind: 'noActiveRule' };
-  if (status >= 200 && status < 300) return { kind: 'accepted', activationId: stringMember(text, 'activationId') ?? '' };
+  if (status >= 200 && status < 300)
+    return { kind: 'accepted', activationId: stringMember(text, 'activationId') ?? '' };
   if (status === 413) return { kind: 'tooLarge' };
   if (status === 429) {
     const seconds = Number(retryAfter);

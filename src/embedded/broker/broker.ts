@@ -18,6 +18,8 @@ const READ_BYTES = 128 * 1024;
 /** A client that takes nothing at all for this long is disconnected. */
 const STUCK_MS = 10_000;
 const STOP_MS = 1_500;
+/** A client need not wait for its CONNACK (3.1.4); what it sends before is bounded by what is read at once. */
+const PACKETS_BEFORE_CONNACK = READ_BYTES / 2;
 const CONNACK_BAD_CREDENTIALS = 4;
 
 const DEFAULT_LIMITS: Limits = {
@@ -105,10 +107,13 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
     // No limit: nothing that aedes emits waits for a client, see authorizeForward.
     concurrency: 0,
     drainTimeout: STUCK_MS,
+    queueLimit: PACKETS_BEFORE_CONNACK,
 
     preConnect(_client, packet, done) {
       // [MQTT-3.1.3-8]
       if (!packet.clientId && !packet.clean) done(new Error('a persistent session needs a client id'), false);
+      else if (!packet.clean && !state.mayPersist(packet.clientId))
+        done(new Error('there are too many sessions'), false);
       else done(null, true);
     },
 
@@ -194,7 +199,7 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
     ((error: Error) => log.error({ err: error }, 'the broker reports an error')) as () => void,
   );
 
-  const server = createServer({ noDelay: true, highWaterMark: READ_BYTES } as object, (socket) => {
+  const server = createServer({ noDelay: true, highWaterMark: READ_BYTES }, (socket) => {
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     const meter = new PacketMeter(maxPacketBytes);
     const client = aedes.handle(socket);
@@ -262,6 +267,7 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
       // The wills of those who were connected are published; on a disk that takes nothing they wait for the next start.
       const published = state.durable().then(() => nextTurn());
       await Promise.race([published.catch(() => {}), sleep(STOP_MS, undefined, { ref: false })]);
+      intake.stop();
       await state.close();
     },
   };

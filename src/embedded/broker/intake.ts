@@ -3,6 +3,9 @@ import type { QueuedQos } from './records.ts';
 import type { Session } from './session.ts';
 import type { BrokerState, NewMessage, Target } from './state.ts';
 
+/** A queue that is full again and again is said at most this often. */
+const ANNOUNCE_MS = 60_000;
+
 /** A message on its way in; `done` lets the broker acknowledge it, or with an error closes the publisher's connection. */
 interface Arrival {
   /** Whoever's messages must stay in order: the publisher's connection. */
@@ -28,6 +31,8 @@ export class Intake {
   readonly #holding = new Map<object, number>();
   #refused = 0;
   #slowDisconnected = 0;
+  #stopped = false;
+  readonly #announced = new WeakMap<Session, number>();
 
   constructor(state: BrokerState, log: Logger) {
     this.#state = state;
@@ -50,8 +55,14 @@ export class Intake {
     return this.#slowDisconnected;
   }
 
+  /** From now on nothing is taken any more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   take(arrival: Arrival): void {
-    if (this.#holding.has(arrival.connection) || !this.#accept(arrival)) this.#hold(arrival);
+    if (this.#stopped) arrival.done(new Error('the broker has stopped'));
+    else if (this.#holding.has(arrival.connection) || !this.#accept(arrival)) this.#hold(arrival);
   }
 
   /** A connection has ended: what it published and is held back is refused. */
@@ -89,9 +100,10 @@ export class Intake {
     const targets = tooSlow ? wanted.filter(({ session }) => !tooSlow.includes(session)) : wanted;
     for (const session of tooSlow ?? []) this.#disconnectSlow(session);
     const durable = this.#state.add(message, qos === 1 ? targets.map(atQos1) : targets);
-    if (qos > 0) {
+    if (qos > 0 || this.#state.stalledBy) {
       this.#commit(durable, done);
     } else {
+      // A retained QoS 0 message need not wait, and must not fall behind those after it.
       this.#commit(durable, () => {});
       done();
     }
@@ -129,6 +141,8 @@ export class Intake {
   #announceFull(session: Session): void {
     if (session.holdsBack) return;
     session.holdsBack = true;
+    if (performance.now() - (this.#announced.get(session) ?? -ANNOUNCE_MS) < ANNOUNCE_MS) return;
+    this.#announced.set(session, performance.now());
     this.#log.warn(
       {
         client: session.clientId,

@@ -80,12 +80,12 @@ export class OutgoingQueue {
     if (end > this.#durableEnd) this.#durableEnd = end;
   }
 
-  /** After a restart nobody knows what was sent: all that the window allowed counts as sent, all there is as durable. */
+  /** After a restart all there is counts as durable, and as perhaps sent: nobody knows (3.3.1.1: "might be re-delivery"). */
   restored(): void {
     this.#skipSettled();
     this.#next = this.#base;
     this.#durableEnd = this.end;
-    this.#sentEnd = Math.min(this.end, this.#base + WINDOW_MESSAGES);
+    this.#sentEnd = this.end;
   }
 
   /** On a new connection everything unsettled is sent again from the oldest on [MQTT-4.4.0-1]. */

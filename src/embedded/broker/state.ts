@@ -135,7 +135,13 @@ export class BrokerState {
     const index = new TopicIndex(filters.map((filter) => [filter, filter] as const));
     for (const [topic, message] of [...this.#retained]) {
       if (index.match(topic).length === 0 || message.holders === 0) continue;
-      yield decodeMessage(await this.#messages.read(message));
+      try {
+        yield decodeMessage(await this.#messages.read(message));
+      } catch (error) {
+        // It may have been replaced while it was read.
+        if (message.holders > 0)
+          this.#logger.error({ err: error, topic }, "a retained message can't be read from the log");
+      }
     }
   }
 
@@ -217,6 +223,11 @@ export class BrokerState {
 
   // Sessions
 
+  /** There is a persistent session for the client, or room for one. */
+  mayPersist(client: string): boolean {
+    return this.#byNumber.size < this.#limits.sessions || this.sessions.get(client)?.persistent === true;
+  }
+
   /** The client's persistent session, made if there is none. */
   persistentSession(client: string): Session {
     const known = this.sessions.get(client);
@@ -237,7 +248,7 @@ export class BrokerState {
     if (session.stored) await this.#change({ op: 'sessionEnd', number: session.number });
   }
 
-  /** Adds or changes subscriptions; resolves when they are durable. @throws Error if there are too many sessions */
+  /** Adds or changes subscriptions; resolves when they are durable. */
   async subscribe(session: Session, filters: ReadonlyArray<readonly [filter: string, qos: Qos]>): Promise<void> {
     if (session.persistent) this.#store(session);
     for (const [filter, qos] of filters) session.filters.set(filter, qos);
@@ -297,7 +308,6 @@ export class BrokerState {
 
   #store(session: Session): void {
     if (session.stored) return;
-    if (this.#byNumber.size > this.#limits.sessions) throw new Error(`more than ${this.#limits.sessions} sessions`);
     session.stored = true;
     this.#append(encodeChange({ op: 'session', number: session.number, client: session.clientId }));
   }

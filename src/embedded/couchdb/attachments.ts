@@ -1,4 +1,4 @@
-import { notFound } from './couch-error.ts';
+import { conflict, notFound } from './couch-error.ts';
 import type { Database } from './database.ts';
 import { checkAttachmentName, type Document } from './document.ts';
 import { requestedRevision } from './documents.ts';
@@ -46,8 +46,8 @@ async function edited(exchange: Exchange, database: Database, id: string): Promi
   const rev = requestedRevision(exchange);
   if (rev !== undefined) return await database.read(id, { rev });
   const entry = database.catalog.get(id);
-  // Without a revision the writer decides: a document that exists is a conflict.
-  return { _id: id, ...(entry && !entry.deleted && { _attachments: (await database.read(id))._attachments ?? {} }) };
+  if (entry && !entry.deleted) throw conflict();
+  return { _id: id };
 }
 
 function found(document: Document, name: string) {

@@ -1,7 +1,7 @@
 import { badRequest, CouchError } from './couch-error.ts';
 import type { Database } from './database.ts';
 import { checkDocument, MAX_DOCUMENT_BYTES } from './document.ts';
-import { multipart, openOrder, present } from './documents.ts';
+import { openOrder, present } from './documents.ts';
 import type { Exchange } from './exchange.ts';
 import { checkRevision } from './revision.ts';
 import { store } from './store.ts';
@@ -41,13 +41,6 @@ export async function bulkGet(exchange: Exchange, database: Database): Promise<v
   for (const wanted of docs as Array<{ id?: unknown; rev?: unknown } | null>) {
     const { id = null, rev } = wanted ?? {};
     results.push({ id, docs: await revisions(database, id, rev, options) });
-  }
-  if (exchange.accepts('multipart/mixed')) {
-    const parts = results.flatMap((result) => result.docs);
-    return multipart(
-      exchange,
-      parts.map((part) => ('ok' in part ? { json: part.ok } : { json: part.error, error: true })),
-    );
   }
   exchange.json(200, { results });
 }

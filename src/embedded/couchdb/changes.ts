@@ -96,6 +96,8 @@ class Feed {
     } finally {
       clearInterval(heartbeat || undefined);
     }
+    // A follower would keep its connection for the next request, and the stop waiting for it.
+    if (stopping.aborted) response.once('finish', () => response.socket?.end());
     if (isEvents) response.end();
     else if (isLongPoll) response.end(`\n],\n${this.#summary()}\n`);
     else response.end(`{${this.#summary()}\n`);
@@ -265,7 +267,11 @@ async function readFilter(
     case null:
       return EVERYTHING;
     case '_design':
-      return { ...EVERYTHING, skipsArePending: true, select: (entries) => entries.map(({ id }) => id.startsWith('_design/')) };
+      return {
+        ...EVERYTHING,
+        skipsArePending: true,
+        select: (entries) => entries.map(({ id }) => id.startsWith('_design/')),
+      };
     case '_doc_ids': {
       const text = exchange.query.get('doc_ids');
       const ids = body?.doc_ids ?? (text === null ? undefined : parseJson(text));

@@ -47,17 +47,10 @@ function compareLists(a: unknown[], b: unknown[]): number {
 const OBJECT = 7;
 
 function rank(value: unknown): number {
-  switch (typeof value) {
-    case 'undefined':
-      return 0;
-    case 'boolean':
-      return value ? 3 : 2;
-    case 'number':
-      return 4;
-    case 'string':
-      return 5;
-    default:
-      if (value === null) return 1;
-      return Array.isArray(value) ? 6 : OBJECT;
-  }
+  if (value === undefined) return 0;
+  if (value === null) return 1;
+  if (typeof value === 'boolean') return value ? 3 : 2;
+  if (typeof value === 'number') return 4;
+  if (typeof value === 'string') return 5;
+  return Array.isArray(value) ? 6 : OBJECT;
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { BulkResult, Pouch } from 'pouchdb-core';
 import { Catalog, type Entry } from './catalog.ts';
@@ -7,6 +6,7 @@ import { DesignDocuments } from './design-documents.ts';
 import type { Document } from './document.ts';
 import { compareRevisionsDescending, generation } from './revision.ts';
 import { openPouch } from './storage.ts';
+import { newId } from './uuid.ts';
 
 /** Who may read and write (`members`) and who may administer a database; empty lists mean everybody. */
 export interface Security {
@@ -22,6 +22,7 @@ export interface DatabaseRecord {
   /** Seconds since 1970. */
   readonly createdAt: number;
   security?: Security;
+  /** How many revisions PouchDB remembers of a document; a change counts from the next start. */
   revsLimit?: number;
 }
 
@@ -55,7 +56,7 @@ export class Database {
   }
 
   static async open(record: DatabaseRecord, folder: string): Promise<Database> {
-    const database = new Database(record, await openPouch(folder));
+    const database = new Database(record, await openPouch(folder, record.revsLimit));
     await database.#catchUp();
     return database;
   }
@@ -221,16 +222,14 @@ export class Database {
     const { newEdits } = group[0]!;
     const documents = group.flatMap((write) => write.documents);
     for (const document of documents) {
-      document._id ??= randomUUID().replaceAll('-', '');
+      document._id ??= newId();
       if (newEdits) delete document._revisions;
     }
     try {
       const results = (await this.#pouch.bulkDocs(documents, { new_edits: newEdits })).map(toWriteResult);
       await this.#catchUp();
-      let next = 0;
-      for (const write of group) {
-        write.resolve(newEdits ? results.slice(next, (next += write.documents.length)) : results);
-      }
+      // Of revisions stored as they are (never in company) only what failed is told.
+      for (const write of group) write.resolve(newEdits ? results.splice(0, write.documents.length) : results);
     } catch (error) {
       for (const write of group) write.reject(fromPouch(error));
     }

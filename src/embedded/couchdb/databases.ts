@@ -76,11 +76,7 @@ export class Databases {
       );
     }
     if (name.split('/').some((segment) => segment.length > MAX_NAME_LENGTH)) {
-      throw new CouchError(
-        400,
-        'database_name_too_long',
-        `At least one path segment of \`${name}\` is too long.`,
-      );
+      throw new CouchError(400, 'database_name_too_long', `At least one path segment of \`${name}\` is too long.`);
     }
     const record: DatabaseRecord = {
       name,
@@ -114,8 +110,9 @@ export class Databases {
   }
 
   async close(): Promise<void> {
-    const opened = await Promise.allSettled(this.#open.values());
-    await Promise.all(opened.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)));
+    for (const opened of await Promise.allSettled(this.#open.values())) {
+      if (opened.status === 'fulfilled') await opened.value.close();
+    }
     await this.#registry.close();
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { lowerBound } from './catalog.ts';
 import { compareIds } from './collation.ts';
 import { CouchError, notFound } from './couch-error.ts';
 import type { Database } from './database.ts';
@@ -7,7 +8,6 @@ import type { User } from './exchange.ts';
 import { mangoMapper } from './mango-index.ts';
 import { isBuiltInReduce } from './reduce.ts';
 import { compile, Sandbox } from './sandbox.ts';
-import { lowerBound } from './catalog.ts';
 import { ViewIndex } from './view-index.ts';
 
 export interface View {

@@ -6,6 +6,7 @@ import { BASE_HEADERS, type Exchange, hashEtag } from './exchange.ts';
 import { parseJson } from './json.ts';
 import { checkRevision } from './revision.ts';
 import { storeOne } from './store.ts';
+import { newId } from './uuid.ts';
 
 /** `/db/docid`, `/db/_design/name` and `/db/_local/name`. */
 export async function handleDocument(exchange: Exchange, database: Database, id: string): Promise<void> {
@@ -31,7 +32,7 @@ export async function handleDocument(exchange: Exchange, database: Database, id:
 export async function postDocument(exchange: Exchange, database: Database): Promise<void> {
   exchange.requireJsonType();
   const document = checkDocument(await documentBody(exchange));
-  document._id ??= randomUUID().replaceAll('-', '');
+  document._id ??= newId();
   await answerStored(exchange, database, document);
 }
 
@@ -148,12 +149,7 @@ async function readRevision(
   return await database.read(id, { ...options, revs, rev: wanted });
 }
 
-async function getOpenRevisions(
-  exchange: Exchange,
-  database: Database,
-  id: string,
-  wanted: string,
-): Promise<void> {
+async function getOpenRevisions(exchange: Exchange, database: Database, id: string, wanted: string): Promise<void> {
   const options = { revs: exchange.flag('revs'), attachments: exchange.flag('attachments') };
   let found: Array<{ ok: Record<string, unknown> } | { missing: string }>;
   if (wanted === 'all') {
@@ -177,7 +173,7 @@ async function getOpenRevisions(
 }
 
 /** Answers with JSON documents as the parts of a `multipart/mixed` body. */
-export function multipart(exchange: Exchange, parts: Array<{ json: unknown; error?: boolean }>): void {
+function multipart(exchange: Exchange, parts: Array<{ json: unknown; error?: boolean }>): void {
   const boundary = randomUUID().replaceAll('-', '');
   let text = '';
   for (const { json, error } of parts) {

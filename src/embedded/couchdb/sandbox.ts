@@ -17,7 +17,10 @@ export class Sandbox {
   /** @param name of the design document, for errors */
   constructor(name: string) {
     this.#name = name;
-    this.#context = createContext(Object.create(null) as object, { microtaskMode: 'afterEvaluate', codeGeneration: { strings: false } });
+    this.#context = createContext(Object.create(null) as object, {
+      microtaskMode: 'afterEvaluate',
+      codeGeneration: { strings: false },
+    });
     PRELUDE.runInContext(this.#context);
   }
 

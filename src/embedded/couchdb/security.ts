@@ -1,5 +1,5 @@
 import { CouchError } from './couch-error.ts';
-import type { Database } from './database.ts';
+import type { Database, Security } from './database.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The rights of a database: for admins only, until its security object opens it to everybody. */
@@ -23,7 +23,7 @@ export function requireAdmin(exchange: Exchange, database: Database): void {
   if (!exchange.isAdmin) throw new CouchError(401, 'unauthorized', 'You are not a db or server admin.');
 }
 
-export const DEFAULT_SECURITY = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
+export const DEFAULT_SECURITY: Security = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 
 /** @throws CouchError 400 unless it is a security object */
 export function checkSecurity(body: Record<string, unknown>): void {

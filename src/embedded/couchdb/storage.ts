@@ -7,7 +7,7 @@ import type { Pouch } from 'pouchdb-core';
  * last ones would be gone although they were answered with 201. Here the batch is in the log on disk (fdatasync)
  * before LevelDB calls back.
  */
-export async function openPouch(folder: string): Promise<Pouch> {
+export async function openPouch(folder: string, revsLimit?: number): Promise<Pouch> {
   const { PouchDB, syncedLeveldown } = await libraries();
   return new PouchDB(folder, {
     adapter: 'leveldb',
@@ -15,6 +15,7 @@ export async function openPouch(folder: string): Promise<Pouch> {
     // LevelDB's defaults (8 MB cache and 4 MB write buffer each) are meant for one database, not for a dozen.
     cacheSize: 1024 * 1024,
     writeBufferSize: 1024 * 1024,
+    ...(revsLimit !== undefined && { revs_limit: revsLimit }),
   });
 }
 

@@ -27,14 +27,36 @@ export async function store(
       requireAdmin(exchange, database);
       if (!document._deleted) checkDesignDocument(document);
     }
+    await completeStubs(database, document);
     const refusal = await database.designDocuments.refusal(document, exchange.user);
     if (refusal) results[i] = { id: document._id, error: refusal.error, reason: refusal.message };
     else accepted.push(document);
   }
   const written = await database.write(accepted, { newEdits });
   if (documents.some((document) => document._id?.startsWith('_design/'))) database.designDocuments.forget();
-  if (!newEdits) return [...results.filter((result) => result !== undefined && !('ok' in result)), ...written] as WriteResult[];
+  if (!newEdits)
+    return [...results.filter((result) => result !== undefined && !('ok' in result)), ...written] as WriteResult[];
   return documents.map((_, i) => results[i] ?? written.shift()!);
+}
+
+/**
+ * A stub stands for the attachment that the revision before has.
+ * @throws CouchError 412 if it has none
+ */
+async function completeStubs(database: Database, document: Document): Promise<void> {
+  const stubs = Object.entries(document._attachments ?? {}).filter(([, { stub }]) => stub);
+  if (stubs.length === 0) return;
+  const [, parent] = document._revisions?.ids ?? [];
+  const rev = parent === undefined ? document._rev : `${document._revisions!.start - 1}-${parent}`;
+  const before = rev ? await database.read(document._id, { rev }).catch(() => undefined) : undefined;
+  for (const [name] of stubs) {
+    const stored = before?._attachments?.[name];
+    if (!stored) {
+      const reason = `Invalid attachment stub in ${document._id} for ${name}`;
+      throw new CouchError(412, 'missing_stub', reason);
+    }
+    document._attachments![name] = stored;
+  }
 }
 
 /** Stores one document. @throws CouchError */

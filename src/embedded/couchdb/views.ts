@@ -21,6 +21,9 @@ export async function handleDesignFunction(
     exchange.allow('GET');
     return exchange.json(200, information(await database.designDocuments.get(designId), designId));
   }
+  if (handler !== undefined && NOT_OFFERED.has(handler)) {
+    throw new CouchError(501, 'not_implemented', `the embedded CouchDB has no ${handler} functions`);
+  }
   if (handler !== '_view') throw notFound('Document is missing attachment');
   if (view === undefined) throw methodNotAllowed('GET,POST,HEAD');
   exchange.allow('GET,POST,HEAD');
@@ -35,6 +38,9 @@ export async function handleDesignFunction(
   }
   exchange.json(200, await queryView(database, design, view, viewArguments(exchange.query, body)));
 }
+
+/** Deprecated in CouchDB 3, or programs of their own beside it. */
+const NOT_OFFERED = new Set(['_show', '_list', '_update', '_rewrite', '_search', '_search_info', '_nouveau']);
 
 /** Answers each of the `queries` of a body. @throws CouchError 400 */
 export async function manyQueries<T>(

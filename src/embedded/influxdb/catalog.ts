@@ -35,6 +35,8 @@ export interface KnownSeries extends Series {
 
 export interface Row {
   readonly series: KnownSeries;
+  /** Grows with every row; of equal series and time the row with the greatest holds. */
+  readonly seq: number;
   /** ns since 1970. */
   readonly time: bigint;
   readonly value: number | bigint | string | boolean;
@@ -88,7 +90,7 @@ export class Catalog {
   }
 
   removeBucket(id: string): void {
-    for (const series of [...this.series(id)]) this.removeSeries(series);
+    this.removeSeries([...this.series(id)]);
     this.#series.delete(id);
     this.#buckets.delete(id);
   }
@@ -114,21 +116,26 @@ export class Catalog {
     return known;
   }
 
-  /** Forgets a series; with the last one of its measurement go the types of that measurement's fields. */
-  removeSeries(series: Series): void {
-    const bucket = this.#series.get(series.bucket);
-    this.#byId.delete(series.id);
-    if (!bucket?.byId.delete(series.id)) return;
-    const key = canonicalKey(series.measurement, series.tags);
-    const fields = bucket.byKey.get(key)!;
-    fields.delete(series.field);
-    if (fields.size === 0) bucket.byKey.delete(key);
-    for (const other of bucket.byId.values()) if (other.measurement === series.measurement) return;
-    bucket.types.delete(series.measurement);
+  /** Forgets series; with the last one of a measurement go the types of that measurement's fields. */
+  removeSeries(gone: readonly Series[]): void {
+    for (const series of gone) {
+      const bucket = this.#series.get(series.bucket);
+      this.#byId.delete(series.id);
+      if (!bucket?.byId.delete(series.id)) continue;
+      const key = canonicalKey(series.measurement, series.tags);
+      const fields = bucket.byKey.get(key)!;
+      fields.delete(series.field);
+      if (fields.size === 0) bucket.byKey.delete(key);
+    }
+    for (const bucket of this.#series.values()) {
+      const alive = new Set<string>();
+      for (const series of bucket.byId.values()) alive.add(series.measurement);
+      for (const measurement of bucket.types.keys()) if (!alive.has(measurement)) bucket.types.delete(measurement);
+    }
   }
 
   /** Sorts points into series, making those that are new, and drops what InfluxDB 2.7 drops, in its words. */
-  accept(bucketId: string, points: readonly Point[]): Accepted {
+  accept(bucketId: string, points: readonly Point[], firstSeq: number): Accepted {
     const bucket = this.#series.get(bucketId)!;
     const rows: Row[] = [];
     const created: KnownSeries[] = [];
@@ -151,7 +158,7 @@ export class Catalog {
           fields = bucket.byKey.get(point.series.canonical);
           created.push(series);
         }
-        rows.push({ series, time: point.time, value });
+        rows.push({ series, seq: firstSeq + rows.length, time: point.time, value });
       }
     }
     return { rows, created, dropped, reason };
@@ -184,7 +191,9 @@ function objectionTo({ series: { measurement }, fields }: Point, types: Map<stri
 }
 
 function innerMap<K, V>(maps: Map<string, Map<K, V>>, key: string): Map<K, V> {
-  let map = maps.get(key);
-  if (!map) maps.set(key, (map = new Map()));
-  return map;
+  const known = maps.get(key);
+  if (known) return known;
+  const made = new Map<K, V>();
+  maps.set(key, made);
+  return made;
 }

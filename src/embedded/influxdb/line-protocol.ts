@@ -173,7 +173,8 @@ function readSeriesKey(raw: string, isWholeLine: boolean): SeriesKey {
   }
   if (isWholeLine) throw new LineError('missing fields');
   for (const [key] of rawTags) {
-    if (RESERVED_TAG_KEYS.has(key)) throw new LineError(`cannot use reserved tag key "${key === '\u0000' ? '\\x00' : key}"`);
+    if (RESERVED_TAG_KEYS.has(key))
+      throw new LineError(`cannot use reserved tag key "${key === '\u0000' ? '\\x00' : key}"`);
   }
   if (new Set(rawTags.map(([key]) => key)).size < rawTags.length) throw new LineError('duplicate tags');
   if (byteLength(raw) > MAX_KEY_BYTES) {
@@ -302,7 +303,9 @@ function checkInteger(digits: string, stop: number): number {
 
 function checkUnsigned(digits: string, stop: number): number {
   if (digits.length >= 20 && !(isBounded(digits) && BigInt(digits) < 2n ** 64n)) {
-    throw new LineError(`unable to parse unsigned ${digits}: strconv.ParseUint: parsing "${digits}": value out of range`);
+    throw new LineError(
+      `unable to parse unsigned ${digits}: strconv.ParseUint: parsing "${digits}": value out of range`,
+    );
   }
   return stop;
 }

@@ -1,9 +1,10 @@
-import type { Row, Series } from './catalog.ts';
+import type { Row, Series, ValueType } from './catalog.ts';
 
 /**
  * The rows of one request as a record of the write log: the header's length (u32le), the header (JSON: the sequence
- * number of the first row, the count of rows, the series that are new) and per row the series' id (u32le), the time
- * (i64le) and the value (f64le, i64le, u64le, one byte, or a length and UTF-8).
+ * number of the first row, the count of rows, the series that are new) and per row the series' id (u32le), the type
+ * (u8), the time (i64le) and the value (f64le, i64le, u64le, one byte, or a length and UTF-8). A row says its type so
+ * that it can be read when its series is gone.
  */
 interface Header {
   readonly seq: number;
@@ -11,21 +12,17 @@ interface Header {
   readonly series: Array<Omit<Series, 'tags'> & { readonly tags: Array<[key: string, value: string]> }>;
 }
 
-const ROW_BYTES = 12;
+const TYPES: readonly ValueType[] = ['float', 'integer', 'unsigned', 'string', 'boolean'];
+const ROW_BYTES = 13;
 
-/** @param seq the sequence number of the first row; the others follow it */
-export function encodeWrite(seq: number, created: readonly Series[], rows: readonly Row[]): Buffer {
+/** The record of at least one row, in the order of their sequence numbers, and of the series that are new with them. */
+export function encodeWrite(created: readonly Series[], rows: readonly Row[]): Buffer {
   const header: Header = {
-    seq,
+    seq: rows[0]!.seq,
     rows: rows.length,
-    series: created.map((series) => ({
-      id: series.id,
-      bucket: series.bucket,
-      measurement: series.measurement,
-      field: series.field,
-      type: series.type,
-      tags: [...series.tags],
-    })),
+    series: created.map(({ id, bucket, measurement, field, type, tags }) => {
+      return { id, bucket, measurement, field, type, tags: [...tags] };
+    }),
   };
   const json = Buffer.from(JSON.stringify(header));
   let bytes = 4 + json.length;
@@ -36,7 +33,8 @@ export function encodeWrite(seq: number, created: readonly Series[], rows: reado
   let offset = 4 + json.length;
   for (const { series, time, value } of rows) {
     record.writeUInt32LE(series.id, offset);
-    record.writeBigInt64LE(time, offset + 4);
+    record.writeUInt8(TYPES.indexOf(series.type), offset + 4);
+    record.writeBigInt64LE(time, offset + 5);
     offset += ROW_BYTES;
     if (typeof value === 'number') offset = record.writeDoubleLE(value, offset);
     else if (typeof value === 'bigint') offset = record.writeBigUInt64LE(BigInt.asUintN(64, value), offset);
@@ -61,38 +59,28 @@ export function decodeHeader(record: Buffer): { seq: number; rows: number; creat
   return { seq: header.seq, rows: header.rows, created };
 }
 
-/** Hands each row of a record to `visit`; `typeOf` knows every series, those of the record's header included. */
-export function decodeRows(
-  record: Buffer,
-  typeOf: (series: number) => Series['type'],
-  visit: (series: number, time: bigint, value: Row['value']) => void,
-): void {
+/** Hands each row of a record to `visit`, in the order of writing. */
+export function decodeRows(record: Buffer, visit: (series: number, time: bigint, value: Row['value']) => void): void {
   for (let offset = 4 + record.readUInt32LE(0); offset < record.length; ) {
-    const series = record.readUInt32LE(offset);
-    const time = record.readBigInt64LE(offset + 4);
-    offset += ROW_BYTES;
-    switch (typeOf(series)) {
-      case 'float':
-        visit(series, time, record.readDoubleLE(offset));
-        offset += 8;
-        break;
-      case 'integer':
-        visit(series, time, record.readBigInt64LE(offset));
-        offset += 8;
-        break;
-      case 'unsigned':
-        visit(series, time, record.readBigUInt64LE(offset));
-        offset += 8;
-        break;
-      case 'boolean':
-        visit(series, time, record.readUInt8(offset) === 1);
-        offset += 1;
-        break;
-      case 'string': {
-        const end = offset + 4 + record.readUInt32LE(offset);
-        visit(series, time, record.toString('utf8', offset + 4, end));
-        offset = end;
-      }
+    const { value, end } = decodeValue(record, TYPES[record.readUInt8(offset + 4)]!, offset + ROW_BYTES);
+    visit(record.readUInt32LE(offset), record.readBigInt64LE(offset + 5), value);
+    offset = end;
+  }
+}
+
+function decodeValue(record: Buffer, type: ValueType, offset: number): { value: Row['value']; end: number } {
+  switch (type) {
+    case 'float':
+      return { value: record.readDoubleLE(offset), end: offset + 8 };
+    case 'integer':
+      return { value: record.readBigInt64LE(offset), end: offset + 8 };
+    case 'unsigned':
+      return { value: record.readBigUInt64LE(offset), end: offset + 8 };
+    case 'boolean':
+      return { value: record.readUInt8(offset) === 1, end: offset + 1 };
+    case 'string': {
+      const end = offset + 4 + record.readUInt32LE(offset);
+      return { value: record.toString('utf8', offset + 4, end), end };
     }
   }
 }

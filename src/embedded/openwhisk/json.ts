@@ -19,15 +19,18 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** A JSON object's text with further members in front, which the object's own override: JSON readers keep the last of equal keys. */
-export function withDefaults(defaults: JsonObject, object: Buffer): Buffer {
+/**
+ * A JSON object's text in parts, with further members in front, which the object's own override: JSON readers keep the last of
+ * equal keys. Nothing is parsed or copied.
+ */
+export function withDefaults(defaults: JsonObject, object: Buffer): Buffer[] {
   const members = JSON.stringify(defaults).slice(1, -1);
-  if (members === '') return object;
-  const open = object.indexOf(0x7b);
+  if (members === '') return [object];
+  const open = object.indexOf('{');
   let first = open + 1;
   while (object[first]! <= 0x20) first++;
   const comma = object[first] === 0x7d ? '' : ',';
-  return Buffer.concat([Buffer.from(`{${members}${comma}`), object.subarray(open + 1)]);
+  return [Buffer.from(`{${members}${comma}`), object.subarray(open + 1)];
 }
 
 /** The bytes as valid UTF-8: what is not becomes U+FFFD, as in the parsed text. */
@@ -40,7 +43,9 @@ export function prettyJson(value: unknown, indent = ''): string {
   if (Array.isArray(value)) return `[${value.map((item) => prettyJson(item, indent)).join(', ')}]`;
   if (!isObject(value)) return JSON.stringify(value) ?? 'null';
   const inner = `${indent}  `;
-  const members = Object.entries(value).map(([key, item]) => `${inner}${JSON.stringify(key)}: ${prettyJson(item, inner)}`);
+  const members = Object.entries(value).map(
+    ([key, item]) => `${inner}${JSON.stringify(key)}: ${prettyJson(item, inner)}`,
+  );
   return members.length === 0 ? '{\n\n}' : `{\n${members.join(',\n')}\n${indent}}`;
 }
 
@@ -62,6 +67,10 @@ function describe(text: string, { at, expected, found = at }: Fault): string {
   return `${what} at input index ${at} (line ${line}, position ${column + 1}), expected ${expected}:\n${shown}\n${' '.repeat(column)}^\n`;
 }
 
+/** A string, or a number or word; `\p{Cc}` as JSON strings hold no control characters. */
+const STRING = /"(?:[^"\\\p{Cc}]|\\.)*"/uy;
+const SCALAR = /"(?:[^"\\\p{Cc}]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/uy;
+
 /** Where a text that JSON.parse refused stops being JSON (RFC 8259), and what would have had to follow. */
 function locate(text: string): Fault {
   let at = 0;
@@ -82,13 +91,13 @@ function locate(text: string): Fault {
       closers.push(opened === '{' ? '}' : ']');
       if (text[at] !== closers.at(-1)) {
         if (opened === '[') continue;
-        if (!skip(/"(?:[^"\\\u0000-\u001f]|\\.)*"/y)) return { at, expected: `'"'` };
+        if (!skip(STRING)) return { at, expected: `'"'` };
         skip(/[ \t\r\n]*/y);
         if (text[at] !== ':') return { at, expected: "':'" };
         at++;
         continue;
       }
-    } else if (!skip(/"(?:[^"\\\u0000-\u001f]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y)) {
+    } else if (!skip(SCALAR)) {
       skip(/t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?/y);
       return { at: start, expected: 'JSON Value', found: at };
     }
@@ -105,7 +114,7 @@ function locate(text: string): Fault {
       at++;
       if (closer === ']') break;
       skip(/[ \t\r\n]*/y);
-      if (!skip(/"(?:[^"\\\u0000-\u001f]|\\.)*"/y)) return { at, expected: `'"'` };
+      if (!skip(STRING)) return { at, expected: `'"'` };
       skip(/[ \t\r\n]*/y);
       if (text[at] !== ':') return { at, expected: "':'" };
       at++;

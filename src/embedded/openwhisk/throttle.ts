@@ -37,14 +37,13 @@ export class Throttle {
   }
 
   /** Counts an invocation as in flight until it is over. */
-  async inFlight<T>(namespace: string, work: Promise<T>): Promise<T> {
+  inFlight(namespace: string, work: Promise<unknown>): void {
     const account = this.#account(namespace);
     account.inFlight++;
-    try {
-      return await work;
-    } finally {
+    const over = () => {
       account.inFlight--;
-    }
+    };
+    work.then(over, over);
   }
 
   #charge(count: number, allowed: number): void {
@@ -55,8 +54,8 @@ export class Throttle {
 
   #account(namespace: string): Account {
     const minute = Math.floor(Date.now() / MINUTE_MS);
-    let account = this.#accounts.get(namespace);
-    if (!account) this.#accounts.set(namespace, (account = { minute, fires: 0, invocations: 0, inFlight: 0 }));
+    const account = this.#accounts.get(namespace) ?? { minute, fires: 0, invocations: 0, inFlight: 0 };
+    this.#accounts.set(namespace, account);
     if (account.minute !== minute) Object.assign(account, { minute, fires: 0, invocations: 0 });
     return account;
   }

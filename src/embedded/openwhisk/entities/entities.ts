@@ -23,7 +23,13 @@ interface EntityBase {
 
 export type Exec =
   | { readonly kind: 'sequence'; readonly components: readonly string[] }
-  | { readonly kind: 'blackbox'; readonly image: string; readonly binary: boolean; readonly code?: string; readonly main?: string }
+  | {
+      readonly kind: 'blackbox';
+      readonly image: string;
+      readonly binary: boolean;
+      readonly code?: string;
+      readonly main?: string;
+    }
   | { readonly kind: string; readonly code: string; readonly binary: boolean; readonly main?: string };
 
 export interface ActionLimits {

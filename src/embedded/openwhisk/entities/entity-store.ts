@@ -72,7 +72,11 @@ export class EntityStore {
 
   /** Creates an entity, or replaces the one whose `_rev` it carries. @throws ApiError 409 when somebody else was faster, 503 */
   async put<T extends Entity>(entity: T): Promise<T> {
-    const { rev } = await this.#write(entity._id, (body) => this.#request<{ rev: string }>('put', path(entity._id), { body }), entity);
+    const { rev } = await this.#write(
+      entity._id,
+      (body) => this.#request<{ rev: string }>('put', path(entity._id), { body }),
+      entity,
+    );
     const stored = { ...entity, _rev: rev };
     this.#remember(stored);
     return stored;
@@ -80,7 +84,11 @@ export class EntityStore {
 
   /** @throws ApiError 409 when somebody else has changed it, 503 */
   async remove(entity: Entity): Promise<void> {
-    await this.#write(entity._id, () => this.#request('delete', path(entity._id), { qs: { rev: entity._rev } }), entity);
+    await this.#write(
+      entity._id,
+      () => this.#request('delete', path(entity._id), { qs: { rev: entity._rev } }),
+      entity,
+    );
     this.#forget(entity._id);
   }
 
@@ -108,7 +116,10 @@ export class EntityStore {
   }
 
   async #reload(id: string): Promise<void> {
-    const { rows } = await this.#request<AllDocs>('post', '_all_docs', { qs: { include_docs: true }, body: { keys: [id] } });
+    const { rows } = await this.#request<AllDocs>('post', '_all_docs', {
+      qs: { include_docs: true },
+      body: { keys: [id] },
+    });
     const doc = rows[0]?.doc;
     if (doc) this.#remember(doc);
     else this.#forget(id);
@@ -126,7 +137,10 @@ export class EntityStore {
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         if (reachable) {
-          this.#log.warn({ reason: reasonOf(error) }, 'OpenWhisk entities: CouchDB is out of reach; going on with the copy');
+          this.#log.warn(
+            { reason: reasonOf(error) },
+            'OpenWhisk entities: CouchDB is out of reach; going on with the copy',
+          );
           reachable = false;
         }
         await sleep(RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => {});
@@ -190,7 +204,10 @@ export class EntityStore {
       for (const entity of entities) this.#entities.set(entity._id, entity);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      this.#log.warn({ reason: reasonOf(error) }, `OpenWhisk entities: ${this.#copyFile} can't be read; CouchDB has them all`);
+      this.#log.warn(
+        { reason: reasonOf(error) },
+        `OpenWhisk entities: ${this.#copyFile} can't be read; CouchDB has them all`,
+      );
     }
   }
 
@@ -216,7 +233,11 @@ export class EntityStore {
 }
 
 interface AllDocs {
-  readonly rows: ReadonlyArray<{ readonly id: string; readonly value: { readonly rev: string }; readonly doc?: Entity | null }>;
+  readonly rows: ReadonlyArray<{
+    readonly id: string;
+    readonly value: { readonly rev: string };
+    readonly doc?: Entity | null;
+  }>;
 }
 
 interface Changes {

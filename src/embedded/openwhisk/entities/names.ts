@@ -11,9 +11,12 @@ export function isName(name: string): boolean {
 /** @throws ApiError 400 for a name that OpenWhisk does not accept */
 export function checkName(name: string): void {
   if (name.length > MAX_NAME_CHARS) {
-    throw new ApiError(400, `Name segement longer than allowed: ${name.length} > ${MAX_NAME_CHARS}.`, { routed: false });
+    throw new ApiError(400, `Name segement longer than allowed: ${name.length} > ${MAX_NAME_CHARS}.`, {
+      routed: false,
+    });
   }
-  if (!NAME.test(name)) throw new ApiError(400, 'The name of the entity contains illegal characters.', { routed: false });
+  if (!NAME.test(name))
+    throw new ApiError(400, 'The name of the entity contains illegal characters.', { routed: false });
 }
 
 /** An entity's place: `namespace` is the root namespace, `package` is absent for what is in none. */

@@ -35,7 +35,8 @@ export function parseExec(value: unknown, kinds: Record<string, Kind[]>, namespa
   if (kind === 'sequence') return parseSequence(value, namespace);
   const main = typeof value.main === 'string' ? { main: value.main } : {};
   if (kind === 'blackbox') {
-    if (typeof value.image !== 'string') throw malformed("'image' must be a string defined in 'exec' for 'blackbox' actions");
+    if (typeof value.image !== 'string')
+      throw malformed("'image' must be a string defined in 'exec' for 'blackbox' actions");
     if (!IMAGE.test(value.image)) throw malformed('could not parse image name');
     const code = typeof value.code === 'string' ? { code: value.code } : {};
     return { kind, image: value.image, binary: isBase64(code.code ?? ''), ...code, ...main };
@@ -116,14 +117,17 @@ function resolveKind(kind: string, kinds: Record<string, Kind[]>): string {
   const fallback = family?.find((candidate) => candidate.default);
   if (fallback) return fallback.kind;
   const valid = [...all.map((candidate) => candidate.kind), 'blackbox', 'sequence'].map((name) => `'${name}'`);
-  throw malformed(`The specified runtime '${kind}' is not supported by this platform. Valid values are: ${valid.join(', ')}.`);
+  throw malformed(
+    `The specified runtime '${kind}' is not supported by this platform. Valid values are: ${valid.join(', ')}.`,
+  );
 }
 
 function parseParameters(value: unknown): Parameter[] {
   if (!Array.isArray(value)) throw malformed('parameters malformed!');
   const parameters = new Map<string, Parameter>();
   for (const item of value) {
-    if (!isObject(item) || typeof item.key !== 'string' || item.value === undefined) throw malformed('parameters malformed!');
+    if (!isObject(item) || typeof item.key !== 'string' || item.value === undefined)
+      throw malformed('parameters malformed!');
     parameters.set(item.key, { key: item.key, value: item.value, ...(item.init === true ? { init: true } : {}) });
   }
   return [...parameters.values()];

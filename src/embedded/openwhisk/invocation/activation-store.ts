@@ -132,8 +132,8 @@ export class ActivationStore {
 
   #index(entry: Entry): void {
     this.#byId.set(entry.id, entry);
-    let entries = this.#byStart.get(entry.namespace);
-    if (!entries) this.#byStart.set(entry.namespace, (entries = []));
+    const entries = this.#byStart.get(entry.namespace) ?? [];
+    this.#byStart.set(entry.namespace, entries);
     let at = entries.length;
     while (at > 0 && entries[at - 1]!.start > entry.start) at--;
     entries.splice(at, 0, entry);
@@ -159,7 +159,8 @@ export class ActivationStore {
       const kept = entries.filter((entry) => !removed.has(Math.floor(entry.position / SEGMENT_UNIT)));
       this.#byStart.set(namespace, kept);
     }
-    for (const [id, entry] of this.#byId) if (removed.has(Math.floor(entry.position / SEGMENT_UNIT))) this.#byId.delete(id);
+    for (const [id, entry] of this.#byId)
+      if (removed.has(Math.floor(entry.position / SEGMENT_UNIT))) this.#byId.delete(id);
   }
 
   async #flush(): Promise<void> {

@@ -24,7 +24,7 @@ export interface Activation {
   readonly cause?: string;
   readonly statusCode: StatusCode;
   readonly result: Buffer;
-  /** Bytes of the runtime's answer; absent for results made by the platform. */
+  /** Characters of the runtime's answer; absent for results made by the platform. */
   readonly size?: number;
   readonly logs: readonly string[];
 }
@@ -37,14 +37,28 @@ export function newActivationId(): string {
 /** The `response` object as JSON. */
 export function responseJson(activation: Activation): Buffer {
   const { statusCode, size, result } = activation;
-  const rest = JSON.stringify({ ...(size === undefined ? {} : { size }), status: STATUS_TEXTS[statusCode], success: statusCode === 0 });
+  const rest = JSON.stringify({
+    ...(size === undefined ? {} : { size }),
+    status: STATUS_TEXTS[statusCode],
+    success: statusCode === 0,
+  });
   return Buffer.concat([Buffer.from('{"result":'), result, Buffer.from(`,${rest.slice(1)}`)]);
 }
 
 /** The whole record as JSON. @param logs what to show as logs: the answer to a blocking call has none yet */
 export function recordJson(activation: Activation, logs = activation.logs): Buffer {
   const { activationId, annotations, cause, duration, end, name, namespace, start, subject, version } = activation;
-  const head = JSON.stringify({ activationId, annotations, cause, duration, end, logs, name, namespace, publish: false });
+  const head = JSON.stringify({
+    activationId,
+    annotations,
+    cause,
+    duration,
+    end,
+    logs,
+    name,
+    namespace,
+    publish: false,
+  });
   const tail = JSON.stringify({ start, subject, version });
   return Buffer.concat([
     Buffer.from(`${head.slice(0, -1)},"response":`),
@@ -56,5 +70,17 @@ export function recordJson(activation: Activation, logs = activation.logs): Buff
 /** What lists show. */
 export function summaryOf(activation: Activation): Record<string, unknown> {
   const { statusCode, duration, name, activationId, end, start, namespace, annotations, version, cause } = activation;
-  return { statusCode, duration, name, activationId, end, start, namespace, publish: false, annotations, version, cause };
+  return {
+    statusCode,
+    duration,
+    name,
+    activationId,
+    end,
+    start,
+    namespace,
+    publish: false,
+    annotations,
+    version,
+    cause,
+  };
 }

@@ -1,14 +1,6 @@
 import type { Logger } from 'pino';
 import { ApiError, parametersNotAllowed } from '../api/api-error.ts';
-import {
-  type Action,
-  annotationOf,
-  argumentsOf,
-  type Exec,
-  isSequence,
-  isTruthy,
-  type Parameter,
-} from '../entities/entities.ts';
+import { annotationOf, argumentsOf, type Exec, isSequence, isTruthy, type Parameter } from '../entities/entities.ts';
 import type { EntityStore } from '../entities/entity-store.ts';
 import { parseQualifiedName } from '../entities/names.ts';
 import { type Identity, type ResolvedAction, resolveAction } from '../entities/packages.ts';
@@ -29,6 +21,8 @@ export interface Invocation {
   readonly caller: Identity;
   readonly target: ResolvedAction;
   readonly payload: Payload;
+  /** Members that the payload overrides: what a trigger adds. */
+  readonly defaults?: JsonObject;
   readonly transactionId: string;
   /** The activation of the sequence that this is a component of. */
   readonly cause?: string;
@@ -79,7 +73,9 @@ export class Invoker {
     if (isTruthy(annotationOf(action, 'final')) && invocation.target.parameters.some(({ key }) => key in given)) {
       throw parametersNotAllowed();
     }
-    return this.#begin(invocation);
+    const running = this.#begin(invocation);
+    this.#throttle.inFlight(invocation.caller.namespace, running.done);
+    return running;
   }
 
   /** Waits for what runs. */
@@ -90,10 +86,9 @@ export class Invoker {
   #begin(invocation: Invocation): Running {
     const activationId = newActivationId();
     const { exec } = invocation.target.action;
-    const work = isSequence(exec)
+    const done = isSequence(exec)
       ? this.#runSequence(activationId, invocation, exec.components)
       : this.#runAction(activationId, invocation, exec);
-    const done = this.#throttle.inFlight(invocation.caller.namespace, work);
     const tracked = done.catch((error: unknown) => this.#log.error({ err: error }, 'OpenWhisk: an invocation failed'));
     this.#running.add(tracked);
     void tracked.then(() => this.#running.delete(tracked));
@@ -141,7 +136,14 @@ export class Invoker {
     const { timedOut = false, ...response } = outcome;
     describe(start - arrived, timedOut);
     if (initTime !== undefined) annotations.push({ key: 'initTime', value: initTime });
-    return this.#record(activationId, invocation, { ...response, start, end, duration: end - start, annotations, logs });
+    return this.#record(activationId, invocation, {
+      ...response,
+      start,
+      end,
+      duration: end - start,
+      annotations,
+      logs,
+    });
   }
 
   /** Hands the code to a new process; an outcome only if that failed. */
@@ -150,7 +152,8 @@ export class Invoker {
     const { exec, limits } = action;
     if (!('code' in exec) && exec.kind !== 'blackbox') throw new Error(`${action._id} has no code`);
     const env: Record<string, unknown> = {};
-    for (const [name, value] of Object.entries(contextOf(activationId, invocation))) env[`__OW_${name.toUpperCase()}`] = value;
+    for (const [name, value] of Object.entries(contextOf(activationId, invocation)))
+      env[`__OW_${name.toUpperCase()}`] = value;
     for (const { key, value, init } of parameters) {
       if (init) env[key] = typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value);
     }
@@ -159,22 +162,35 @@ export class Invoker {
     const memoryBytes = limits.memory * MEGABYTE;
     const came = await lease.process.init([message], { timeoutMs: limits.timeout, memoryBytes });
     if (came.kind !== 'answered') {
-      return noAnswer(came, limits.timeout, ' during initialization', 'The action did not initialize and exited unexpectedly.');
+      return noAnswer(
+        came,
+        limits.timeout,
+        ' during initialization',
+        'The action did not initialize and exited unexpectedly.',
+      );
     }
     if (came.status === 200) return undefined;
-    const error = errorOf(came.body) ?? `The action failed during initialization: ${came.body.toString()}`;
-    return { statusCode: 2, result: errorResult(error), size: came.bytes };
+    const text = came.body.toString();
+    const answer = parsed(text);
+    const error = (isObject(answer) && answer.error) || `The action failed during initialization: ${text}`;
+    return { statusCode: 2, result: errorResult(error), size: text.length };
   }
 
   async #run(lease: Lease, activationId: string, invocation: Invocation): Promise<Outcome> {
     const { action, parameters } = invocation.target;
     const isArray = invocation.payload[0] === 0x5b;
-    const value = isArray ? invocation.payload : withDefaults(argumentsOf(parameters), invocation.payload);
+    const defaults = { ...argumentsOf(parameters), ...invocation.defaults };
+    const value = isArray ? [invocation.payload] : withDefaults(defaults, invocation.payload);
     const context = JSON.stringify(contextOf(activationId, invocation));
-    const message = [Buffer.from('{"value":'), value, Buffer.from(`,${context.slice(1)}`)];
+    const message = [Buffer.from('{"value":'), ...value, Buffer.from(`,${context.slice(1)}`)];
     const came = await lease.process.run(message, action.limits.timeout);
     if (came.kind !== 'answered') {
-      return noAnswer(came, action.limits.timeout, '', 'The action did not produce a valid response and exited unexpectedly.');
+      return noAnswer(
+        came,
+        action.limits.timeout,
+        '',
+        'The action did not produce a valid response and exited unexpectedly.',
+      );
     }
     return interpret(came.status, came.body, came.bytes);
   }
@@ -215,7 +231,14 @@ export class Invoker {
     ];
     const { statusCode, result, size } = last;
     const response = { statusCode, result, ...(size === undefined ? {} : { size }) };
-    return this.#record(activationId, invocation, { ...response, start, end: Date.now(), duration, annotations, logs: ids });
+    return this.#record(activationId, invocation, {
+      ...response,
+      start,
+      end: Date.now(),
+      duration,
+      annotations,
+      logs: ids,
+    });
   }
 
   #record(
@@ -261,23 +284,20 @@ function contextOf(activationId: string, { caller, target, transactionId }: Invo
 }
 
 /** What a runtime's answer to /run means. */
-function interpret(status: number, body: Buffer, size: number): Outcome {
-  if (size > MAX_RESULT_BYTES) {
-    const text = `The action produced a response that exceeded the allowed length: ${size} > ${MAX_RESULT_BYTES} bytes. The truncated response was: ${body.toString()}`;
-    return { statusCode: 1, result: errorResult(text), size };
+function interpret(status: number, body: Buffer, bytes: number): Outcome {
+  const text = body.toString();
+  if (bytes > MAX_RESULT_BYTES) {
+    const error = `The action produced a response that exceeded the allowed length: ${bytes} > ${MAX_RESULT_BYTES} bytes. The truncated response was: ${text}`;
+    return { statusCode: 1, result: errorResult(error), size: bytes };
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(body.toString());
-  } catch {
-    value = undefined;
-  }
+  const size = text.length;
+  const value = parsed(text);
   if (status === 200 && Array.isArray(value)) return { statusCode: 0, result: body, size };
   if (isObject(value) && 'error' in value) {
     return { statusCode: status === 200 ? 1 : 2, result: errorResult(value.error), size };
   }
   if (status === 200 && isObject(value)) return { statusCode: 0, result: body, size };
-  const error = `The action did not produce a valid JSON or JSON Array response: ${body.toString()}`;
+  const error = `The action did not produce a valid JSON or JSON Array response: ${text}`;
   return { statusCode: 2, result: errorResult(error), size };
 }
 
@@ -302,10 +322,10 @@ function noAnswer(
   }
 }
 
-function errorOf(body: Buffer): unknown {
+/** The value of a JSON text, undefined if it is none. */
+function parsed(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(body.toString());
-    return isObject(value) ? value.error : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

@@ -57,7 +57,9 @@ export class LogCollector {
       );
     }
     if (failed) {
-      lines.push(`${logTimestamp()} stderr: The action did not initialize or run as expected. Log data might be missing.`);
+      lines.push(
+        `${logTimestamp()} stderr: The action did not initialize or run as expected. Log data might be missing.`,
+      );
     } else if (!complete) {
       lines.push(`${logTimestamp()} stderr: There was an issue while collecting your logs. Data might be missing.`);
     }

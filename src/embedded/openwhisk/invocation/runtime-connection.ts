@@ -58,7 +58,10 @@ export class RuntimeConnection {
   }
 
   #read(chunk: Buffer): void {
-    if (!this.#waiting) return this.#break(new Error('the runtime spoke without being asked'));
+    if (!this.#waiting) {
+      this.#break(new Error('the runtime spoke without being asked'));
+      return;
+    }
     if (this.#bytes < 0) {
       this.#head += chunk.toString('latin1');
       const end = this.#head.indexOf(HEAD_END);
@@ -69,7 +72,10 @@ export class RuntimeConnection {
       const bodyBytes = this.#head.length - end - HEAD_END.length;
       const status = /^HTTP\/1\.[01] (\d{3})/.exec(this.#head)?.[1];
       const length = /\r\ncontent-length: *(\d+)\r\n/i.exec(this.#head.slice(0, end + 2))?.[1];
-      if (!status || !length) return this.#break(new Error('the runtime answered garbage'));
+      if (!status || !length) {
+        this.#break(new Error('the runtime answered garbage'));
+        return;
+      }
       this.#status = Number(status);
       this.#bytes = Number(length);
       chunk = chunk.subarray(chunk.length - bodyBytes);

@@ -152,7 +152,15 @@ export class RuntimePool {
     if (known && (starting || !scaleOut)) return undefined;
     if (this.#members.size >= this.#maxProcesses && !this.#evict()) return undefined;
     const process = this.#take(need);
-    this.#members.add({ key: need.key, process, slots: need.concurrency, used: 1, ready: false, idle: undefined, idleSince: 0 });
+    this.#members.add({
+      key: need.key,
+      process,
+      slots: need.concurrency,
+      used: 1,
+      ready: false,
+      idle: undefined,
+      idleSince: 0,
+    });
     return { process, warm: false };
   }
 

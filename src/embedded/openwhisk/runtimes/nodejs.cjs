@@ -37,7 +37,8 @@ async function init({ main = 'main', code, binary, env = {} } = {}) {
 }
 
 async function run({ value = {}, ...context }) {
-  if (!handler) return refuse(status === 'ready' ? 'System not initialized.' : `System not ready, status is ${status}.`);
+  if (!handler)
+    return refuse(status === 'ready' ? 'System not initialized.' : `System not ready, status is ${status}.`);
   if (status !== 'ready' || running >= connections) {
     return refuse(`System not ready, status is ${status === 'ready' ? 'running' : status}.`);
   }
@@ -64,7 +65,14 @@ async function settle(value) {
   try {
     return { value: await result };
   } catch (error) {
-    return { value: { error: error instanceof Error ? { ...error, name: error.name, message: error.message, stack: error.stack } : (error ?? {}) } };
+    return {
+      value: {
+        error:
+          error instanceof Error
+            ? { ...error, name: error.name, message: error.message, stack: error.stack }
+            : (error ?? {}),
+      },
+    };
   }
 }
 
@@ -113,7 +121,10 @@ function load(folder, main) {
 /** Modules are looked for from the action's folder; the platform's client is there without being packed, as in the images. */
 function actionRequire(folder) {
   const own = createRequire(join(folder, 'index.js'));
-  return Object.assign((name) => (name === 'openwhisk' ? require(name) : own(name)), { resolve: own.resolve, cache: own.cache });
+  return Object.assign((name) => (name === 'openwhisk' ? require(name) : own(name)), {
+    resolve: own.resolve,
+    cache: own.cache,
+  });
 }
 
 /** Unpacks a zip archive (APPNOTE.TXT 4.3: central directory, stored or deflated entries) into a folder of its own. */

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { ConfigError } from '../config.ts';
+import { FogwhiskError } from '../core/errors.ts';
+
+/** Exit code for a configuration that can't be used (EX_CONFIG of sysexits.h). */
+const EXIT_CONFIG = 78;
+
+/** The `fogwhisk` command: one file per subcommand, loaded when it is called. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const program = new Command('fogwhisk')
+    .description(
+      'Event-driven fog IoT ingestion: MQTT readings and alarms fire Apache OpenWhisk triggers, and nothing is lost.',
+    )
+    .version(packageVersion())
+    .showHelpAfterError();
+  const config = [
+    '--config <file>',
+    'the ConfigMap to read (default: ./configmap.yml, or the one that comes with fogwhisk)',
+  ] as const;
+
+  program
+    .command('start')
+    .description('start the site: the provider, and the embedded parts that the configuration asks for')
+    .option(...config)
+    .action(async (options: { config?: string }) => (await import('./start.ts')).start(options, packageVersion()));
+  program
+    .command('check')
+    .description('validate the configuration and print the effective one, secrets masked')
+    .option(...config)
+    .action(async (options: { config?: string }) => (await import('./check.ts')).check(options));
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    if (!(error instanceof ConfigError) && !(error instanceof FogwhiskError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = error instanceof ConfigError ? EXIT_CONFIG : 1;
+  }
+}
+
+function packageVersion(): string {
+  const file = fileURLToPath(new URL('../../package.json', import.meta.url));
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

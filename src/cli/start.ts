@@ -1,0 +1,81 @@
+import { access, constants } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { loadConfig } from '../config.ts';
+import { FogwhiskError } from '../core/errors.ts';
+import { loadCredentials } from '../credentials.ts';
+import { type EmbeddedSite, startEmbeddedSite } from '../embedded-site.ts';
+import { startService } from '../service.ts';
+import { lockFolder } from '../storage/folder-lock.ts';
+import { configFile } from './config-file.ts';
+import { farewell, readyBlock } from './ready-block.ts';
+
+/** `fogwhisk start`: runs the site until SIGINT or SIGTERM; a second signal ends it at once. */
+export async function start(options: { config?: string }, version: string): Promise<void> {
+  const config = loadConfig(configFile(options.config), process.env);
+  const log = pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  const lock = await lockFolder(config.dataDir);
+  await access(config.dataDir, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
+    throw new FogwhiskError('DATA_FOLDER_UNUSABLE', { folder: config.dataDir, reason: error.code }, { cause: error });
+  });
+  const credentials = await loadCredentials(config);
+
+  // Everything acquired registers its undo at once; a failed start and a normal stop walk the same list backward.
+  const undo: Array<() => Promise<void>> = [() => lock.release()];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const embedded = await startEmbeddedSite(config, credentials, log);
+    undo.push(() => embedded.close());
+    if (config.apiHost === 'embedded') await deployActions(embedded);
+    const service = await startService(config, credentials, embedded.endpoints, { version, log });
+    undo.push(() => service.stop());
+    await service.subscribed;
+    if (config.simulate) {
+      const { startStation } = await import('./station.ts');
+      const station = await startStation({ ...embedded.endpoints.mqtt, datacenterId: config.datacenterId, log });
+      undo.push(() => station.stop());
+    }
+    process.stdout.write(await readyBlock(config, embedded, service.url));
+    const signal = await firstSignal();
+    log.info({ signal }, 'stopping');
+    await stop();
+    process.stdout.write(farewell(service.status().books));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function deployActions({ endpoints }: EmbeddedSite): Promise<void> {
+  const [{ default: openwhisk }, { deploy }] = await Promise.all([
+    import('openwhisk'),
+    import('../adapters/openwhisk/deploy.ts'),
+  ]);
+  const { url, auth } = endpoints.openwhisk;
+  await deploy(
+    openwhisk({ api: `${url}/api/v1/`, api_key: auth }),
+    fileURLToPath(new URL('../../actions/manifest.yaml', import.meta.url)),
+  );
+}
+
+/** A terminal's Ctrl-C reaches us twice under `npm start`: from the terminal and from npm. */
+const SAME_KEYSTROKE_MS = 500;
+
+/** The first SIGINT or SIGTERM; a second one ends the process without waiting for anything. */
+function firstSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let first: number | undefined;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (first !== undefined && performance.now() - first > SAME_KEYSTROKE_MS) process.exit(1);
+      first ??= performance.now();
+      resolve(signal);
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+  });
+}

@@ -1,0 +1,51 @@
+import { crc32 } from 'node:zlib';
+
+/**
+ * Tells a message that the broker sends again, because our PUBACK did not reach it, from one that it never got through
+ * to us: both come with DUP set on the next connection (MQTT 5, 4.4).
+ *
+ * What is sent again has the packet id and content of a message we have, and keeps the order in which it came first.
+ * DUP alone says nothing: the first copy may have been lost on its way.
+ */
+
+/** A packet id is used again only after its acknowledgement; what is further back than this was acknowledged. */
+export const WINDOW = 16_384;
+
+export interface NotedPacket {
+  readonly packetId: number;
+  /** Of topic and body. */
+  readonly digest: number;
+}
+
+export class Redeliveries {
+  /** By packet id: the digest of the latest message that had it, and its number in the order of arrival (0 = none). */
+  readonly #digests = new Uint32Array(65_536);
+  readonly #order = new Float64Array(65_536);
+  #count = 0;
+  /** The number of the latest message known to have been sent again on this connection. */
+  #repeated = 0;
+
+  /** Notes a message that the journal has. */
+  note({ packetId, digest }: NotedPacket): void {
+    this.#count += 1;
+    this.#digests[packetId] = digest;
+    this.#order[packetId] = this.#count;
+  }
+
+  /** A new connection starts sending again from the oldest unacknowledged message. */
+  reconnected(): void {
+    this.#repeated = 0;
+  }
+
+  /** Whether a message that came with DUP is one that was noted. */
+  isRepeated({ packetId, digest }: NotedPacket): boolean {
+    const order = this.#order[packetId]!;
+    if (order <= this.#repeated || order <= this.#count - WINDOW || this.#digests[packetId] !== digest) return false;
+    this.#repeated = order;
+    return true;
+  }
+}
+
+export function notedPacket(packetId: number, topic: string, body: Uint8Array): NotedPacket {
+  return { packetId, digest: crc32(body, crc32(topic)) };
+}

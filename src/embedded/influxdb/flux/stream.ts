@@ -1,0 +1,87 @@
+import type { Store } from '../store.ts';
+import type { Span } from './ast.ts';
+import { FluxError, formatSpan } from './errors.ts';
+import type { Table } from './table.ts';
+import { FluxStream } from './values.ts';
+import type { Bounds } from './window.ts';
+
+/** One run of a script: where its data comes from and how much of it may be taken. */
+export interface Run {
+  readonly store: Store;
+  /** Rows that may still be read from the store. */
+  rowsLeft: number;
+}
+
+export type Tables = AsyncIterable<Table> | Iterable<Table>;
+
+/** A stream of tables that is not there yet: what it would take to make it. */
+export class Stream extends FluxStream {
+  readonly operation: string;
+  readonly inputs: readonly Stream[];
+  /** The time range that its rows lie in, if a `range` set one. */
+  readonly bounds: Bounds | undefined;
+  readonly #read: (run: Run) => Tables;
+
+  constructor(operation: string, inputs: readonly Stream[], read: (run: Run) => Tables, bounds = joinBounds(inputs)) {
+    super();
+    this.operation = operation;
+    this.inputs = inputs;
+    this.bounds = bounds;
+    this.#read = read;
+  }
+
+  tables(run: Run): Tables {
+    return this.#read(run);
+  }
+}
+
+/** Something about the data that a transformation can't go on with; the transformation that met it adds its name. */
+export class Fault extends Error {}
+
+/** A stream made of another by `apply`, whose faults are reported with the name and place of the call. */
+export function transformed(
+  operation: string,
+  span: Span,
+  input: Stream,
+  apply: (tables: Tables, run: Run) => Tables,
+  bounds?: Bounds,
+): Stream {
+  const read = (run: Run) => located(operation, span, () => apply(input.tables(run), run));
+  return new Stream(operation, [input], read, bounds ?? input.bounds);
+}
+
+/** As `transformed`, for what looks at one table at a time and makes at most one of it. */
+export function mapTables(
+  operation: string,
+  span: Span,
+  input: Stream,
+  apply: (table: Table) => Table | undefined,
+): Stream {
+  return transformed(operation, span, input, async function* (tables) {
+    for await (const table of tables) {
+      const made = apply(table);
+      if (made) yield made;
+    }
+  });
+}
+
+/** Runs `read`, turning the faults it meets into errors that name the operation. */
+export async function* located(operation: string, span: Span, read: () => Tables): AsyncGenerator<Table> {
+  try {
+    yield* read();
+  } catch (error) {
+    if (error instanceof Fault) throw new FluxError(`runtime error @${formatSpan(span)}: ${operation}: ${error.message}`);
+    throw error;
+  }
+}
+
+function joinBounds(inputs: readonly Stream[]): Bounds | undefined {
+  const known = inputs.flatMap((input) => input.bounds ?? []);
+  return known.reduce<Bounds | undefined>(
+    (all, one) =>
+      all === undefined
+        ? one
+        : { start: one.start < all.start ? one.start : all.start, stop: one.stop > all.stop ? one.stop : all.stop },
+    undefined,
+  );
+}

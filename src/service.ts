@@ -1,0 +1,145 @@
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { FileJournal } from './adapters/journal/journal.ts';
+import { MqttBroker } from './adapters/mqtt/broker.ts';
+import { OpenwhiskPlatform } from './adapters/openwhisk/platform.ts';
+import { systemClock } from './adapters/system/clock.ts';
+import type { Config } from './config.ts';
+import { type Books, emptyBooks } from './core/event.ts';
+import { parameterToken, receiptToken } from './core/token.ts';
+import type { Credentials } from './credentials.ts';
+import { listenError } from './embedded/http.ts';
+import type { Endpoints } from './embedded-site.ts';
+import { Fire, type Obstacle } from './flows/fire.ts';
+import { Ingest } from './flows/ingest.ts';
+import { ReceiptInbox } from './http/receipt-inbox.ts';
+import { createServer, type SiteStatus } from './http/server.ts';
+
+/** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
+const RECEIVE_MAXIMUM = 4_000;
+/** How long a firing's parameter token is good, in seconds; a firing is made anew long before. */
+const PARAMETER_TOKEN_SECONDS = 3_600;
+const JOURNAL_SEGMENT_BYTES = 16 * 1024 * 1024;
+
+export interface Service {
+  /** Where the HTTP listener is. */
+  readonly url: string;
+  readonly status: () => SiteStatus;
+  /** Resolves when every topic is subscribed. */
+  readonly subscribed: Promise<void>;
+  /** Stops with the data: broker, flows, journal, HTTP. */
+  stop(): Promise<void>;
+}
+
+/** Builds the provider in the order of the data and starts it. */
+export async function startService(
+  config: Config,
+  credentials: Credentials,
+  endpoints: Endpoints,
+  { version, log }: { version: string; log: Logger },
+): Promise<Service> {
+  const { datacenterId: site, registrations } = config;
+  const journal = await FileJournal.open({
+    directory: join(config.dataDir, 'journal'),
+    maxBytes: config.journalMaxBytes,
+    segmentBytes: Math.min(JOURNAL_SEGMENT_BYTES, Math.ceil(config.journalMaxBytes / 16)),
+    clock: systemClock,
+    log,
+  });
+  const broker = new MqttBroker({
+    ...endpoints.mqtt,
+    clientId: `fogwhisk-${site}`,
+    receiveMaximum: RECEIVE_MAXIMUM,
+    log,
+  });
+  const platform = new OpenwhiskPlatform(endpoints.openwhisk.url, endpoints.openwhisk.auth);
+  const inbox = new ReceiptInbox();
+  const obstacles = new Map<string, Obstacle>();
+
+  const status = (): SiteStatus => ({
+    site,
+    version,
+    broker: broker.connected ? 'connected' : 'disconnected',
+    journal: {
+      bytes: journal.bytes,
+      full: journal.bytes >= config.journalMaxBytes,
+      ...(journal.stalledBy && { stalledBy: journal.stalledBy.message }),
+    },
+    books: total(journal.books.values()),
+    registrations: registrations.map(({ name, topic, trigger }) => {
+      const obstacle = obstacles.get(name);
+      return { name, topic, trigger, books: journal.books.get(name) ?? emptyBooks(), ...(obstacle && { obstacle }) };
+    }),
+  });
+  const server = createServer({
+    inbox,
+    token: credentials.providerToken,
+    siteKey: credentials.siteKey,
+    parameters: () => ({
+      influx_url: endpoints.influxLocal.url,
+      influx_token: endpoints.influxLocal.token,
+      influx_org: config.influxLocalOrg,
+      influx_bucket: config.influxLocalBucket,
+      datacenter_id: site,
+    }),
+    status,
+  });
+  try {
+    await server.listen({ host: config.providerHost, port: config.providerPort });
+  } catch (error) {
+    await journal.close();
+    throw listenError(error as NodeJS.ErrnoException, config.providerHost, config.providerPort, 'providerPort');
+  }
+  const { port } = server.server.address() as AddressInfo;
+  const url = `http://${config.providerHost}:${port}`;
+  const callbackUrl = config.providerUrl ?? url;
+
+  const fire = new Fire({
+    platform,
+    receipts: inbox,
+    clock: systemClock,
+    site,
+    callbacks: (batchId) => ({
+      receipt: { url: `${callbackUrl}/receipts`, token: receiptToken(credentials.siteKey, batchId) },
+      parameters: {
+        url: `${callbackUrl}/parameters`,
+        token: parameterToken(credentials.siteKey, Math.floor(Date.now() / 1_000) + PARAMETER_TOKEN_SECONDS),
+      },
+    }),
+    receiptTimeoutMs: config.receiptTimeoutSeconds * 1_000,
+    onObstacle: ({ name, trigger }, obstacle) => {
+      const before = obstacles.get(name);
+      if (obstacle) obstacles.set(name, obstacle);
+      else obstacles.delete(name);
+      if (obstacle && before?.code !== obstacle.code) {
+        log.warn(
+          { registration: name, trigger, ...obstacle },
+          'firings do not get through; events wait in the journal',
+        );
+      } else if (before && !obstacle) {
+        log.info({ registration: name, trigger }, 'firings get through again');
+      }
+    },
+  });
+  const ingest = new Ingest(registrations, { broker, journal, fire, clock: systemClock, log });
+  return {
+    url,
+    status,
+    subscribed: ingest.start(),
+    async stop() {
+      await ingest.stop(config.drainSeconds * 1_000);
+      await journal.close();
+      await platform.close();
+      await server.close();
+    },
+  };
+}
+
+function total(all: Iterable<Readonly<Books>>): Books {
+  const sum = emptyBooks();
+  for (const books of all) {
+    for (const fate of Object.keys(sum) as Array<keyof Books>) sum[fate] += books[fate];
+  }
+  return sum;
+}

@@ -1,0 +1,149 @@
+import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type LogProblem, SegmentedLog } from '../../src/storage/segmented-log.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+async function openLog(directory: string, segmentBytes = 1024) {
+  const records: string[] = [];
+  const problems: LogProblem[] = [];
+  const log = await SegmentedLog.open(
+    { directory, segmentBytes, lingerMs: 0 },
+    (payload) => records.push(payload.toString()),
+    (problem) => problems.push(problem),
+  );
+  return { log, records, problems };
+}
+
+async function written(directory: string, payloads: string[], segmentBytes?: number): Promise<void> {
+  const { log } = await openLog(directory, segmentBytes);
+  for (const payload of payloads) log.append(Buffer.from(payload));
+  await log.close();
+}
+
+describe('SegmentedLog', () => {
+  it('gives back what was appended, in order, over segments and restarts', async () => {
+    const directory = await temporaryFolder();
+    const payloads = Array.from({ length: 200 }, (_, n) => `record ${n} ${'x'.repeat(n % 50)}`);
+    await written(directory, payloads.slice(0, 100));
+    await written(directory, payloads.slice(100));
+    const { log, records, problems } = await openLog(directory);
+    expect(records).toEqual(payloads);
+    expect(problems).toEqual([]);
+    expect(log.segmentNumbers.length).toBeGreaterThan(3);
+    await log.close();
+  });
+
+  it('reads a record by its position, and on from a position', async () => {
+    const { log } = await openLog(await temporaryFolder());
+    const positions = ['one', 'two', 'x'.repeat(2_000), 'four'].map((payload) => log.append(Buffer.from(payload)));
+    await log.durable();
+    expect((await log.read(positions[1]!)).toString()).toBe('two');
+    const seen: string[] = [];
+    for (let at = positions[1]!; ; ) {
+      const { records, next } = await log.readFrom(at, 16);
+      if (next === at) break;
+      seen.push(...records.map(({ payload }) => payload.toString()));
+      at = next;
+    }
+    expect(seen).toEqual(['two', 'x'.repeat(2_000), 'four']);
+    await log.close();
+  });
+
+  it('cuts a torn tail wherever the crash struck and keeps every whole record before it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ minLength: 1, maxLength: 30 }), { minLength: 1, maxLength: 8 }),
+        fc.nat(),
+        async (payloads, cut) => {
+          const directory = await temporaryFolder();
+          await written(directory, payloads, 2 ** 20);
+          const file = join(directory, '0000000001.log');
+          const size = (await stat(file)).size;
+          const kept = cut % (size + 1);
+          await truncate(file, kept);
+          const { log, records, problems } = await openLog(directory);
+          expect(records).toEqual(payloads.slice(0, records.length));
+          let whole = 0;
+          for (let end = 8; whole < payloads.length; whole++) {
+            end += 8 + Buffer.byteLength(payloads[whole]!);
+            if (end > kept) break;
+          }
+          expect(records.length).toBe(whole);
+          expect(problems.every(({ kind }) => kind === 'torn')).toBe(true);
+          log.append(Buffer.from('after'));
+          await log.close();
+          const again = await openLog(directory);
+          expect(again.records).toEqual([...payloads.slice(0, whole), 'after']);
+          await again.log.close();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('reports damage in the middle, sets the segment aside and reads on behind it', async () => {
+    const directory = await temporaryFolder();
+    await written(directory, ['first', 'second', 'third']);
+    const file = join(directory, '0000000001.log');
+    const data = await readFile(file);
+    data[data.indexOf('second')]! ^= 0xff;
+    await writeFile(file, data);
+    const { log, records, problems } = await openLog(directory);
+    expect(records).toEqual(['first', 'third']);
+    expect(problems).toMatchObject([{ kind: 'damaged', file, from: 8 + 8 + 5 }]);
+    expect(await readFile(problems[0]!.setAside!)).toEqual(data);
+    await log.close();
+  });
+
+  it('refuses a segment of a newer format, and leaves it alone', async () => {
+    const directory = await temporaryFolder();
+    await written(directory, ['kept']);
+    const file = join(directory, '0000000001.log');
+    const data = await readFile(file);
+    data.writeUInt32LE(99, 4);
+    await writeFile(file, data);
+    await expect(openLog(directory)).rejects.toMatchObject({ code: 'LOG_VERSION_UNKNOWN' });
+    expect(await readFile(file)).toEqual(data);
+  });
+
+  it('never throws on a file of garbage', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (garbage) => {
+        const directory = await temporaryFolder();
+        await writeFile(
+          join(directory, '0000000001.log'),
+          Buffer.concat([Buffer.from('FWLG\x01\0\0\0', 'latin1'), garbage]),
+        );
+        const { log } = await openLog(directory);
+        log.append(Buffer.from('after'));
+        await log.close();
+        const again = await openLog(directory);
+        expect(again.records.at(-1)).toBe('after');
+        await again.log.close();
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('commits together what is appended while a commit is in flight', async () => {
+    const { log } = await openLog(await temporaryFolder(), 2 ** 20);
+    log.append(Buffer.from('first'));
+    for (let n = 0; n < 1_000; n++) log.append(Buffer.from(`record ${n}`));
+    await log.durable();
+    expect(log.commits).toBeLessThanOrEqual(2);
+    await log.close();
+  });
+
+  it('removes segments but the current one', async () => {
+    const directory = await temporaryFolder();
+    const { log } = await openLog(directory);
+    for (let n = 0; n < 50; n++) log.append(Buffer.from('x'.repeat(100)));
+    await log.durable();
+    for (const segment of log.segmentNumbers) await log.removeSegment(segment);
+    expect(await readdir(directory)).toHaveLength(1);
+    expect(log.segmentNumbers).toEqual([log.currentSegment]);
+    await log.close();
+  });
+});

@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { SiteStatus } from '../../src/http/server.ts';
+
+const MAIN = join(import.meta.dirname, '../../dist/main.js');
+export const PROVIDER_TOKEN = 'test-token-of-the-provider';
+
+/** The built `fogwhisk start` as a process of its own. */
+export class Provider {
+  readonly url: string;
+  /** Everything it wrote, to read when a test fails. */
+  readonly output: () => string;
+  readonly #process: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+
+  private constructor(child: ChildProcess, url: string, output: () => string, ended: Provider['ended']) {
+    this.#process = child;
+    this.url = url;
+    this.output = output;
+    this.ended = ended;
+  }
+
+  /** Starts it and waits for its ready block. Settings are those of the configuration; ports default to any free one. */
+  static async start(settings: Record<string, string>): Promise<Provider> {
+    const child = spawn(process.execPath, [MAIN, 'start'], {
+      env: {
+        PATH: process.env.PATH,
+        providerPort: '0',
+        providerToken: PROVIDER_TOKEN,
+        embeddedMqttPort: '0',
+        embeddedOpenwhiskPort: '0',
+        embeddedCouchdbPort: '0',
+        embeddedInfluxdbPort: '0',
+        simulate: 'false',
+        ...settings,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+      child.once('exit', (code, signal) => resolve({ code, signal }));
+    });
+    onTestFinished(async () => {
+      child.kill('SIGKILL');
+      await ended;
+    });
+    const ready = new Promise<string>((resolve, reject) => {
+      const collect = (data: Buffer) => {
+        output += data.toString();
+        const url = /fogwhisk is ready[\s\S]*?fogwhisk\s+(http:\S+)[\s\S]*Query the points:/.exec(output)?.[1];
+        if (url) resolve(url);
+      };
+      child.stdout.on('data', collect);
+      child.stderr.on('data', collect);
+      void ended.then(({ code, signal }) =>
+        reject(new Error(`ended with ${code ?? signal} before it was ready:\n${output}`)),
+      );
+    });
+    return new Provider(child, await ready, () => output, ended);
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  kill(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    this.#process.kill(signal);
+    return this.ended;
+  }
+
+  /** `name: url` of a part from the ready block. */
+  address(name: string): string {
+    const url = new RegExp(`^  ${name}\\s+(\\S+)$`, 'm').exec(this.output())?.[1];
+    if (!url) throw new Error(`no ${name} in:\n${this.output()}`);
+    return url;
+  }
+
+  async status(): Promise<SiteStatus> {
+    const response = await fetch(`${this.url}/status`, { headers: { authorization: `Bearer ${PROVIDER_TOKEN}` } });
+    return (await response.json()) as SiteStatus;
+  }
+
+  /** Resolves when the status is as wanted; asks every 20 ms, since the books have no event to wait for from outside. */
+  async untilStatus(wanted: (status: SiteStatus) => boolean, timeoutMs = 20_000): Promise<SiteStatus> {
+    let last: SiteStatus | undefined;
+    for (const end = Date.now() + timeoutMs; Date.now() < end; ) {
+      last = await this.status();
+      if (wanted(last)) return last;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`not within ${timeoutMs} ms: ${JSON.stringify(last)}\n${this.output()}`);
+  }
+}
