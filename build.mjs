@@ -1,6 +1,6 @@
 // Builds what Node.js runs: dist/ from src/ by tsc, and each action to one file by esbuild. Run by `npm ci` (prepare).
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -10,6 +10,12 @@ const tsc = spawnSync(
   { stdio: 'inherit' },
 );
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+
+// Programs that the embedded OpenWhisk starts as they are.
+cpSync(join('src', 'embedded', 'openwhisk', 'runtimes'), join('dist', 'embedded', 'openwhisk', 'runtimes'), {
+  recursive: true,
+  filter: (source) => !source.endsWith('.ts'),
+});
 
 const actions = readdirSync('actions', { withFileTypes: true }).filter(
   (entry) => entry.isDirectory() && existsSync(join('actions', entry.name, 'main.ts')),

@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Books } from '../core/event.ts';
-import { withoutShare } from '../core/topic-filter.ts';
 import { credentialsFile } from '../credentials.ts';
 import type { EmbeddedSite } from '../embedded-site.ts';
+import { topicFor } from './station.ts';
 
 /**
  * What a started site tells its operator: where everything is, and commands to paste. The commands take their secrets
@@ -26,8 +26,7 @@ export async function readyBlock(
 
   const addresses = [{ name: 'fogwhisk', url: providerUrl }, ...started];
   const broker = new URL(mqtt.url);
-  const topic =
-    config.registrations.map((each) => withoutShare(each.topic)).find((each) => !/[+#]/.test(each)) ?? 'test';
+  const topic = topicFor(config.registrations[0]?.topic ?? 'test');
   const flux = `from(bucket: "${config.influxLocalBucket}") |> range(start: -1h) |> last()`;
   const lines = [
     '',

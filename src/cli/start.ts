@@ -36,8 +36,9 @@ export async function start(options: { config?: string }, version: string): Prom
     undo.push(() => service.stop());
     await service.subscribed;
     if (config.simulate) {
-      const { startStation } = await import('./station.ts');
-      const station = await startStation({ ...embedded.endpoints.mqtt, datacenterId: config.datacenterId, log });
+      const { startStation, topicFor } = await import('./station.ts');
+      const topic = topicFor(config.registrations[0]?.topic ?? 'test');
+      const station = startStation({ ...embedded.endpoints.mqtt, topic, datacenterId: config.datacenterId, log });
       undo.push(() => station.stop());
     }
     process.stdout.write(await readyBlock(config, embedded, service.url));

@@ -233,7 +233,9 @@ export class SegmentedLog {
    * and passed over.
    */
   async readFrom(from: Position, maxBytes = 1024 * 1024): Promise<{ records: LogRecord[]; next: Position }> {
-    const number = this.segmentNumbers.find((each) => endOf(this.#segments.get(each)!) > from);
+    const number = this.segmentNumbers.find(
+      (each) => endOf(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),
+    );
     if (number === undefined || this.#durableEnd <= from) return { records: [], next: from };
     const start = Math.max(from - number * SEGMENT_UNIT, HEADER_BYTES);
     const durable = this.#durableEnd - number * SEGMENT_UNIT;

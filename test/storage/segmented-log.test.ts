@@ -51,6 +51,17 @@ describe('SegmentedLog', () => {
     await log.close();
   });
 
+  it('has nothing to read, and no damage, while it is empty', async () => {
+    const { log, problems } = await openLog(await temporaryFolder());
+    expect(await log.readFrom(0)).toEqual({ records: [], next: 0 });
+    log.startSegment();
+    log.append(Buffer.from('first'));
+    await log.durable();
+    expect((await log.readFrom(0)).records.map(({ payload }) => payload.toString())).toEqual(['first']);
+    expect(problems).toEqual([]);
+    await log.close();
+  });
+
   it('cuts a torn tail wherever the crash struck and keeps every whole record before it', async () => {
     await fc.assert(
       fc.asyncProperty(

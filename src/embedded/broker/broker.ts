@@ -17,7 +17,7 @@ const HOST = '127.0.0.1';
 const READ_BYTES = 128 * 1024;
 /** A client that takes nothing at all for this long is disconnected. */
 const STUCK_MS = 10_000;
-const STOP_MS = 1_500;
+const STOP_MS = 1_000;
 /** A client need not wait for its CONNACK (3.1.4); what it sends before is bounded by what is read at once. */
 const PACKETS_BEFORE_CONNACK = READ_BYTES / 2;
 const CONNACK_BAD_CREDENTIALS = 4;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { TopicIndex } from '../../core/topic-filter.ts';
 import { type LogProblem, type Position, SegmentedLog } from '../../storage/segmented-log.ts';
@@ -21,7 +22,11 @@ import { Session, type SessionLimits } from './session.ts';
 const ACKNOWLEDGED_LINGER_MS = 50;
 /** Clean sessions are kept in memory only, so theirs is a smaller bound. */
 const CLEAN_SESSION_BYTES = 16 * 1024 * 1024;
-const SEGMENT_BYTES = 16 * 1024 * 1024;
+/** Small, because all of the log since the last checkpoint is read at start. */
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** A log larger than this is cut down at a regular stop, so that the next start has little to read. */
+const TIDY_BYTES = 1024 * 1024;
+const TIDY_MS = 500;
 
 export interface Limits {
   /** For each persistent session's queue. */
@@ -271,12 +276,20 @@ export class BrokerState {
     if (this.wills.delete(client)) await this.#change({ op: 'willEnd', client });
   }
 
-  /** Writes what is pending and closes the log. */
+  /** Writes what is pending and closes the log; while the disk takes nothing, that is given up. */
   async close(): Promise<void> {
-    this.#closing = true;
     this.#writeAcknowledged();
+    this.#closing = true;
+    const tidied = this.#tidy().catch(() => {});
+    await Promise.race([tidied, sleep(TIDY_MS, undefined, { ref: false })]);
     await this.#log.close();
+  }
+
+  async #tidy(): Promise<void> {
     await this.#compacting;
+    if (this.#log.bytes < TIDY_BYTES) return;
+    this.#log.startSegment();
+    await this.#writeCheckpoint();
   }
 
   #addSession(client: string, number: number, queueBase = 0): Session {
@@ -396,7 +409,10 @@ export class BrokerState {
     await this.#messages.moveSparse((message, error) => {
       this.#logger.error({ err: error, position: message.position }, "a queued message can't be read from the log");
     });
-    if (this.#closing) return;
+    if (!this.#closing) await this.#writeCheckpoint();
+  }
+
+  async #writeCheckpoint(): Promise<void> {
     this.#acknowledged.clear();
     this.#log.append(encodeChange(this.#checkpoint()));
     // A large checkpoint may itself have started a segment; what is before the one it is in is covered by it.

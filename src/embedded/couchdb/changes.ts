@@ -97,7 +97,8 @@ class Feed {
       clearInterval(heartbeat || undefined);
     }
     // A follower would keep its connection for the next request, and the stop waiting for it.
-    if (stopping.aborted) response.once('finish', () => response.socket?.end());
+    const { socket } = this.#exchange.request;
+    if (stopping.aborted) response.once('finish', () => socket.end());
     if (isEvents) response.end();
     else if (isLongPoll) response.end(`\n],\n${this.#summary()}\n`);
     else response.end(`{${this.#summary()}\n`);

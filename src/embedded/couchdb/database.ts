@@ -104,6 +104,17 @@ export class Database {
     );
   }
 
+  /** Reads all documents that are not deleted, `count` at a time, in the order of their ids. */
+  async *readAll(count: number): AsyncGenerator<Document[]> {
+    for (let startkey = ''; ; ) {
+      const { rows } = await this.#pouch.allDocs({ include_docs: true, startkey, limit: count });
+      if (rows.length > 0) yield rows.map(({ doc }) => doc as Document);
+      if (rows.length < count) return;
+      // The next id that there can be.
+      startkey = `${rows.at(-1)!.id}\0`;
+    }
+  }
+
   /** All leaf revisions of a document, the winner first, then conflicts, then deleted ones. @throws CouchError 404 */
   async leaves(id: string, options: Record<string, unknown> = {}): Promise<Document[]> {
     try {

@@ -42,11 +42,15 @@ export async function find(exchange: Exchange, database: Database): Promise<void
   let toSkip = query.bookmark ? 0 : query.skip;
   const docs: unknown[] = [];
   let last: { id: string; key: unknown } | undefined;
-  for (let at = from; at < to && docs.length < query.limit; at += BATCH) {
-    const places = Array.from({ length: Math.min(BATCH, to - at) }, (_, i) =>
+  // The first page is as long as what is asked for: with a fitting index it is all that has to be read.
+  let size = Math.min(BATCH, query.limit + toSkip);
+  for (let at = from; at < to && docs.length < query.limit; ) {
+    const places = Array.from({ length: Math.min(size, to - at) }, (_, i) =>
       plan.descending ? to - 1 - (at - from) - i : at + i,
     );
     const page = places.map((place) => rows.at(place));
+    at += page.length;
+    size = Math.min(BATCH, 2 * size);
     const entries = page.flatMap(({ id }) => database.catalog.get(id) ?? []).filter((entry) => !entry.deleted);
     const documents = new Map((await database.readEntries(entries)).map((document) => [document._id, document]));
     for (const row of page) {

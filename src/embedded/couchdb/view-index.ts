@@ -47,26 +47,37 @@ export class ViewIndex {
   async update(): Promise<void> {
     const wanted = this.#database.catalog.seq;
     while (this.#seq < wanted) {
-      this.#updating ??= this.#updateBatch().finally(() => {
+      this.#updating ??= (this.#seq === 0 ? this.#build() : this.#updateBatch()).finally(() => {
         this.#updating = undefined;
       });
       await this.#updating;
     }
   }
 
+  /** Reads the documents in the order that they are stored in, which is many times faster than one by one. */
+  async #build(): Promise<void> {
+    // What changes in the meantime is changed later than this, and mapped again.
+    const seq = this.#database.catalog.seq;
+    this.#rowsOf.clear();
+    for await (const documents of this.#database.readAll(BATCH)) {
+      for (const [id, rows] of this.#map(documents.filter(isMapped))) {
+        if (rows.length > 0) this.#rowsOf.set(id, rows);
+      }
+    }
+    this.#rows = [...this.#rowsOf.values()].flat().sort(compareRows);
+    this.#seq = seq;
+  }
+
   async #updateBatch(): Promise<void> {
     const entries = this.#database.catalog.changedAfter(this.#seq, BATCH);
-    const mapped = entries.filter((entry) => !entry.deleted && !entry.id.startsWith('_design/'));
-    const emissions = this.#mapper(await this.#database.readEntries(mapped));
-    const added = new Map<string, Row[]>();
-    for (const [i, { id }] of mapped.entries()) {
-      added.set(
-        id,
-        emissions[i]!.map(([key, value]) => ({ id, key, value })),
-      );
-    }
-    this.#replace(entries, added);
+    const live = await this.#database.readEntries(entries.filter((entry) => !entry.deleted));
+    this.#replace(entries, this.#map(live.filter(isMapped)));
     this.#seq = entries.at(-1)?.seq ?? this.#database.catalog.seq;
+  }
+
+  #map(documents: Document[]): Map<string, Row[]> {
+    const emissions = this.#mapper(documents);
+    return new Map(documents.map(({ _id: id }, i) => [id, emissions[i]!.map(([key, value]) => ({ id, key, value }))]));
   }
 
   #replace(entries: Entry[], added: Map<string, Row[]>): void {
@@ -94,6 +105,11 @@ export class ViewIndex {
   #placeAfter(row: Row): number {
     return lowerBound(this.#rows.length, (i) => (compareRows(this.#rows[i]!, row) <= 0 ? -1 : 1));
   }
+}
+
+/** Design documents are in no view, as in CouchDB. */
+function isMapped({ _id, _deleted }: Document): boolean {
+  return !_deleted && !_id.startsWith('_design/');
 }
 
 function compareRows(a: Row, b: Row): number {

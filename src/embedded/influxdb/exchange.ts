@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import type { Logger } from 'pino';
-import { BodyTooLarge, readBody } from '../http.ts';
 import { ApiError } from './api-error.ts';
 import type { Bucket, Organization, Store } from './store.ts';
 
@@ -13,21 +14,39 @@ export interface Exchange {
   readonly query: URLSearchParams;
 }
 
-/** The largest body, unpacked. */
+/** The largest body, packed and unpacked. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
-/** Reads a body of at most 64 MiB. @throws ApiError */
+/** Reads a body of at most 64 MiB, unpacked if it is gzip. @throws ApiError */
 export async function bodyOf({ request }: Exchange): Promise<Buffer> {
+  const body = await readBounded(request);
+  if (request.headers['content-encoding'] !== 'gzip') return body;
   try {
-    return await readBody(request, MAX_BODY_BYTES);
+    return await promisify(gunzip)(body, { maxOutputLength: MAX_BODY_BYTES });
   } catch (error) {
-    if (error instanceof BodyTooLarge) {
-      throw new ApiError('request too large', 'unable to read data: points batch is too large');
-    }
-    const { code } = error as NodeJS.ErrnoException;
-    if (code?.startsWith('Z_')) throw new ApiError('invalid', `unable to read data: gzip: ${(error as Error).message}`);
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+    throw new ApiError('invalid', `unable to read data: gzip: ${message}`);
   }
+}
+
+/** What is past the limit is read and thrown away: a client reads the answer only when it has sent everything. */
+function readBounded(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+      else chunks.length = 0;
+    });
+    request.on('end', () => (bytes <= MAX_BODY_BYTES ? resolve(Buffer.concat(chunks, bytes)) : reject(tooLarge())));
+    request.on('error', reject);
+  });
+}
+
+function tooLarge(): ApiError {
+  return new ApiError('request too large', 'unable to read data: points batch is too large');
 }
 
 /** Reads a JSON object. @throws ApiError with `what` before the reason */

@@ -46,6 +46,9 @@ const QUOTE = 34;
 const HASH = 35;
 const COMMA = 44;
 const MINUS = 45;
+const POINT = 46;
+const ZERO = 48;
+const NINE = 57;
 const EQUALS = 61;
 const BACKSLASH = 92;
 
@@ -250,11 +253,11 @@ function scanFields(text: string, start: number, end: number): number {
 
 /** A digit, `.`, `-`, or the N of NaN, which is then refused as a number. */
 function startsNumber(char: number): boolean {
-  return isDigit(char) || char === 46 || char === MINUS || char === 78 || char === 110;
+  return isDigit(char) || char === POINT || char === MINUS || char === 78 || char === 110;
 }
 
 function isDigit(char: number): boolean {
-  return char >= 48 && char <= 57;
+  return char >= ZERO && char <= NINE;
 }
 
 function endOfScalar(text: string, start: number, end: number): number {
@@ -274,7 +277,7 @@ function scanNumber(text: string, start: number, end: number): number {
   for (; i < stop; i++) {
     const char = text.charCodeAt(i);
     if (isDigit(char)) digits++;
-    else if (char === 46) points++;
+    else if (char === POINT) points++;
     else break;
   }
   if (i === stop && digits > 0 && points < 2) {
@@ -403,8 +406,9 @@ function readTime(text: string, from: number, end: number, unit: bigint): bigint
   if (i === start) return undefined;
   const raw = text.slice(start, i);
   if (raw === '-') throw new LineError('strconv.ParseInt: parsing "-": invalid syntax');
-  if (raw.length > 18 && !isInt64(raw)) throw new LineError(`strconv.ParseInt: parsing "${raw}": value out of range`);
-  const time = BigInt(raw) * unit;
+  const isLong = raw.length > 19 || (raw.length === 19 && text.charCodeAt(start) === NINE);
+  if (isLong && !isInt64(raw)) throw new LineError(`strconv.ParseInt: parsing "${raw}": value out of range`);
+  const time = unit === 1n ? BigInt(raw) : BigInt(raw) * unit;
   if (time < MIN_TIME || time > MAX_TIME) throw new LineError(`time outside range ${MIN_TIME} - ${MAX_TIME}`);
   for (; i < end; i++) {
     if (text.charCodeAt(i) !== SPACE) throw new LineError('point is invalid');

@@ -142,7 +142,7 @@ async function route(exchange: Exchange, pathname: string): Promise<void> {
 
 function answerError(error: unknown, { request, response, log }: Exchange): void {
   if (response.headersSent || response.destroyed) {
-    log.warn({ err: error }, 'embedded InfluxDB: an answer was cut short');
+    log.debug({ err: error }, 'embedded InfluxDB: an answer was cut short');
     response.destroy();
   } else if (error instanceof ApiError) {
     sendError(response, error.status, error.code, error.message);

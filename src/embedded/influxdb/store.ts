@@ -25,7 +25,7 @@ export type { Bucket, Series, ValueType } from './catalog.ts';
  */
 
 /** Rows go to DuckDB when this many wait, or after this time. */
-const FLUSH_ROWS = 1_000;
+const FLUSH_ROWS = 10_000;
 const FLUSH_MS = 1_000;
 const COMPACT_MS = 30_000;
 /** A segment of the write log that is larger is closed, so that it can be removed once its rows are in DuckDB. */

@@ -105,6 +105,8 @@ describe('the log', () => {
     await broker.close();
 
     const restarted = await start({ dataDir });
+    expect(restarted.stats()).toMatchObject({ queuedMessages: 2 });
+    expect(restarted.stats().logBytes).toBeLessThan(3 * 16 * 1024 * 1024);
     const away = await RawClient.open(restarted.port, 'away');
     expect(String((await away.take('publish')).payload)).toBe('first');
     expect(String((await away.take('publish')).payload)).toBe('last');

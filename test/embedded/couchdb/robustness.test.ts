@@ -2,7 +2,8 @@ import { fork } from 'node:child_process';
 import { mkdir, symlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { build } from 'esbuild';
-import { describe, expect, test } from 'vitest';
+import leveldown from 'leveldown';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { startForTest } from './server.ts';
 
@@ -59,6 +60,21 @@ describe('restart', () => {
     expect(acknowledged.length).toBeGreaterThanOrEqual(900);
     expect(acknowledged.filter((id) => !found.has(id))).toEqual([]);
   });
+});
+
+test('every write is synced before it is answered, and writes at once share a sync', async () => {
+  const batches = vi.spyOn(Object.getPrototypeOf(leveldown(await temporaryFolder())), '_batch');
+  onTestFinished(() => batches.mockRestore());
+  const { client } = await startForTest();
+  await client.db.create('db');
+  const db = client.use<{ n: number }>('db');
+  await db.insert({ n: 0 }, 'first');
+  batches.mockClear();
+  for (let n = 0; n < 10; n++) await db.insert({ n }, `alone${n}`);
+  expect(batches).toHaveBeenCalledTimes(10);
+  await Promise.all(Array.from({ length: 100 }, (_, n) => db.insert({ n }, `together${n}`)));
+  expect(batches.mock.calls.length).toBeLessThan(60);
+  for (const [, options] of batches.mock.calls) expect(options).toMatchObject({ sync: true });
 });
 
 /** A program that serves, inserts through nano from eight sides at once and reports each id that was answered. */

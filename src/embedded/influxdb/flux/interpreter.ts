@@ -52,7 +52,14 @@ export class Scope {
   set(name: string, value: Value): void {
     this.#names.set(name, value);
   }
+
+  /** The names of this scope alone. */
+  entries(): IterableIterator<[string, Value]> {
+    return this.#names.entries();
+  }
 }
+
+type Widened<T> = T extends string ? string : T extends boolean ? boolean : T extends number ? number : T extends bigint ? bigint : T;
 
 /** The values of a call, after it was checked that they are those the function takes. */
 export class Arguments {
@@ -71,8 +78,8 @@ export class Arguments {
   }
 
   /** A parameter that the signature requires, or has a default here. The signature vouches for the type. */
-  value<T extends Value = Value>(name: string, fallback?: T): T {
-    return (this.#values.get(name) ?? fallback) as T;
+  value<T extends Value = Value>(name: string, fallback?: T): Widened<T> {
+    return (this.#values.get(name) ?? fallback) as Widened<T>;
   }
 
   stream(name = 'tables'): Stream {

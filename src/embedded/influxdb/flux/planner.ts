@@ -1,15 +1,14 @@
-import { type Aggregate, type Selector } from './aggregates.ts';
+import type { Aggregate, Selector } from './aggregates.ts';
 import type { Expression, Span } from './ast.ts';
 import { FluxError } from './errors.ts';
 import { predicateOf, type Session } from './interpreter.ts';
 import { splitFilter } from './predicate.ts';
 import { BucketSource, Read } from './source.ts';
-import { Fault, Stream, type Tables, transformed } from './stream.ts';
-import { type Column, constant, GroupKey, type KeyColumn, Table, TableCollector } from './table.ts';
-import { INFINITE } from './time.ts';
-import type { Cell, FluxFunction } from './values.ts';
-import { UTC, type Bounds, Windows } from './window.ts';
+import type { Step, Stream, WindowColumns } from './stream.ts';
+import type { FluxFunction } from './values.ts';
+import type { Bounds, Windows } from './window.ts';
 import { AggregateRead } from './windowed-read.ts';
+import { cutIntoWindows } from './windowing.ts';
 
 /**
  * The transformations that a read can take in: `range`, `filter`, `group`, `window`, aggregates and what
@@ -48,22 +47,55 @@ export function planGroup(input: Stream, columns: readonly string[], inMemory: (
   return new Read({ ...input.selection, groupBy: columns });
 }
 
-export interface WindowOptions {
-  readonly timeColumn: string;
-  readonly startColumn: string;
-  readonly stopColumn: string;
-  readonly createEmpty: boolean;
+/** `window`: into the read if what it is made of is windowed aggregates that only have to be joined to series again. */
+export function planWindow(input: Stream, windows: Windows, columns: WindowColumns, span: Span): Stream {
+  const inner = aggregateBeneath(input);
+  const rejoins = windows.isInfinite && isDefault(columns) && !columns.createEmpty;
+  if (rejoins && inner && input.step?.kind === 'duplicate') {
+    const timeFrom = input.step.column === '_start' ? '_start' : '_stop';
+    if (inner instanceof AggregateRead) return new AggregateRead({ ...inner.spec, timeFrom });
+    return cutIntoWindows(input, windows, columns, span, true);
+  }
+  return cutIntoWindows(input, windows, columns, span, false);
 }
 
-const DEFAULT_COLUMNS = { timeColumn: '_time', startColumn: '_start', stopColumn: '_stop' };
+/** Under a `duplicate` of a window's bound as `_time`: the windowed aggregate, of a read or (counts, sums and means) not. */
+function aggregateBeneath({ step, inputs }: Stream): Stream | undefined {
+  if (step?.kind !== 'duplicate' || step.as !== '_time' || (step.column !== '_start' && step.column !== '_stop')) return undefined;
+  let below = inputs[0]!;
+  if (below instanceof AggregateRead) return below.spec.windows && below.spec.timeFrom === undefined ? below : undefined;
+  if (below.step?.kind === 'fill') below = below.inputs[0]!;
+  const isAggregate = below.step?.kind === 'aggregate' && TIME_FIRST.has(below.step.name);
+  return isAggregate && below.inputs[0]!.step?.kind === 'window' ? below : undefined;
+}
 
-/** A stream cut into windows, which an aggregate may still push into the read below. */
-export class Windowed extends Stream {
-  readonly windows: Windows;
-  readonly options: WindowOptions;
-  constructor(input: Stream, windows: Windows, options: WindowOptions, span: Span) {
-    super('window', [input], transformed('window', span, input, (tables) => cut(tables, windows, options, input.bounds)).tables_);
-    this.windows = windows;
-    this.options = options;
+const TIME_FIRST = new Set(['count', 'sum', 'mean']);
+
+function isDefault({ timeColumn, startColumn, stopColumn }: WindowColumns): boolean {
+  return timeColumn === '_time' && startColumn === '_start' && stopColumn === '_stop';
+}
+
+/** An aggregate or selector: computed by SQL if it is of a read's `_value`, cut into windows or not. */
+export function planAggregate(
+  input: Stream,
+  fn: Aggregate | Selector,
+  column: string,
+  inMemory: (step: Step) => Stream,
+): Stream {
+  const { step } = input;
+  const source = step?.kind === 'window' ? input.inputs[0] : input;
+  if (column === '_value' && source instanceof Read) {
+    const base = { read: source, fn, fillEmpty: false, timeFrom: undefined };
+    if (!step) return new AggregateRead({ ...base, windows: undefined, createEmpty: false });
+    if (step.kind === 'window' && isDefault(step.columns)) {
+      return new AggregateRead({ ...base, windows: step.windows, createEmpty: step.columns.createEmpty });
+    }
   }
+  return inMemory({ kind: 'aggregate', name: fn.name });
+}
+
+/** Windows without rows become rows of nulls. */
+export function planFill(input: Stream, inMemory: (step: Step) => Stream): Stream {
+  if (input instanceof AggregateRead) return new AggregateRead({ ...input.spec, fillEmpty: true });
+  return inMemory({ kind: 'fill' });
 }

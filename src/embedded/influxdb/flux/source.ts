@@ -248,3 +248,41 @@ function tagColumn(label: string, group: readonly ChosenSeries[], lengths: reado
   const cells = group.map(({ labels }, index) => new Array<Cell>(lengths[index]!).fill(labels.text(label) ?? ''));
   return { label, type: 'string', cells: cells.length === 1 ? cells[0]! : cells.flat() };
 }
+
+/** `keep |> group |> distinct` of one tag: the values that it has in series with points in the range, in order. */
+export function tagValuesOf(input: Stream, tag: string): Stream {
+  return listed(input, (table) => {
+    const column = table.column(tag);
+    return column ? column.cells : [];
+  }, ({ labels }) => labels.text(tag) ?? []);
+}
+
+/** `keys |> keep |> distinct`: the names of all key columns of series with points in the range, in order. */
+export function tagKeysOf(input: Stream): Stream {
+  return listed(input, (table) => table.key.columns.map(({ label }) => label), ({ labels }) => ['_start', '_stop', ...labels.labels]);
+}
+
+function listed(
+  input: Stream,
+  ofTable: (table: Table) => readonly Cell[],
+  ofSeries: (chosen: ChosenSeries) => string | readonly string[],
+): Stream {
+  return new Stream('distinct', [input], async function* (run) {
+    const found = new Set<Cell>();
+    if (input instanceof Read) {
+      const chosen = await withPoints(chooseSeries(input.selection, run), input.selection.range, run);
+      for (const one of chosen) for (const text of [ofSeries(one)].flat()) found.add(text);
+    } else for await (const table of input.tables(run)) for (const cell of ofTable(table)) found.add(cell);
+    const cells = [...found].sort();
+    if (cells.length > 0) yield new Table(new GroupKey([]), [{ label: '_value', type: 'string', cells }], cells.length);
+  });
+}
+
+async function withPoints(chosen: readonly ChosenSeries[], range: Bounds, run: Run): Promise<ChosenSeries[]> {
+  const present = new Set<number>();
+  for (const group of sameQuery(chosen)) {
+    const { columns } = await run.store.query(`SELECT DISTINCT series FROM (${await rowsSql(group, range, run)}) AS r`);
+    for (const id of (columns[0] ?? []) as number[]) present.add(id);
+  }
+  return chosen.filter(({ series }) => present.has(series.id));
+}

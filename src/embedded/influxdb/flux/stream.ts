@@ -3,7 +3,7 @@ import type { Span } from './ast.ts';
 import { FluxError, formatSpan } from './errors.ts';
 import type { Table } from './table.ts';
 import { FluxStream } from './values.ts';
-import type { Bounds } from './window.ts';
+import type { Bounds, Windows } from './window.ts';
 
 /** One run of a script: where its data comes from and how much of it may be taken. */
 export interface Run {
@@ -14,16 +14,38 @@ export interface Run {
 
 export type Tables = AsyncIterable<Table> | Iterable<Table>;
 
+/** What the planner has to know of a stream's making to recognize `aggregateWindow`'s steps. */
+export type Step =
+  | { readonly kind: 'window'; readonly windows: Windows; readonly columns: WindowColumns }
+  | { readonly kind: 'aggregate'; readonly name: string }
+  | { readonly kind: 'fill' }
+  | { readonly kind: 'duplicate'; readonly column: string; readonly as: string };
+
+export interface WindowColumns {
+  readonly timeColumn: string;
+  readonly startColumn: string;
+  readonly stopColumn: string;
+  readonly createEmpty: boolean;
+}
+
 /** A stream of tables that is not there yet: what it would take to make it. */
 export class Stream extends FluxStream {
   readonly operation: string;
+  readonly step: Step | undefined;
   readonly inputs: readonly Stream[];
   /** The time range that its rows lie in, if a `range` set one. */
   readonly bounds: Bounds | undefined;
   readonly #read: (run: Run) => Tables;
 
-  constructor(operation: string, inputs: readonly Stream[], read: (run: Run) => Tables, bounds = joinBounds(inputs)) {
+  constructor(
+    operation: string,
+    inputs: readonly Stream[],
+    read: (run: Run) => Tables,
+    bounds = joinBounds(inputs),
+    step?: Step,
+  ) {
     super();
+    this.step = step;
     this.operation = operation;
     this.inputs = inputs;
     this.bounds = bounds;
@@ -44,10 +66,10 @@ export function transformed(
   span: Span,
   input: Stream,
   apply: (tables: Tables, run: Run) => Tables,
-  bounds?: Bounds,
+  { step, bounds = input.bounds }: { step?: Step; bounds?: Bounds | undefined } = {},
 ): Stream {
   const read = (run: Run) => located(operation, span, () => apply(input.tables(run), run));
-  return new Stream(operation, [input], read, bounds ?? input.bounds);
+  return new Stream(operation, [input], read, bounds, step);
 }
 
 /** As `transformed`, for what looks at one table at a time and makes at most one of it. */

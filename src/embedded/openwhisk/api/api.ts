@@ -1,20 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import { basicCredentials, type Handler } from '../../http.ts';
+import type { Handler } from '../../http.ts';
 import { checkName, isName } from '../entities/names.ts';
 import { checkOwner, type Identity } from '../entities/packages.ts';
 import * as actions from './actions.ts';
 import * as activations from './activations.ts';
 import { ApiError, noSuchRoute } from './api-error.ts';
+import { authenticate } from './authentication.ts';
 import { type Answer, type Call, json, ProtocolError } from './call.ts';
 import { apiInfo, limitsOf, platformInfo } from './info.ts';
 import * as packages from './packages.ts';
 import type { Platform } from './platform.ts';
 import * as rules from './rules.ts';
 import * as triggers from './triggers.ts';
+import { parseWebTarget, webAction } from './web-actions.ts';
 
 const API = '/api/v1';
+const WEB = `${API}/web/`;
 const MAX_TARGET_CHARS = 8_192;
 
 const CORS: ReadonlyArray<readonly [string, string]> = [
@@ -24,6 +27,14 @@ const CORS: ReadonlyArray<readonly [string, string]> = [
 ];
 const INFO_CORS = [CORS[0]!, CORS[1]!, ['Access-Control-Allow-Methods', 'OPTIONS, GET, POST'] as const];
 const OK: Answer = { status: 200, body: 'OK', contentType: 'text/plain; charset=UTF-8' };
+
+const DOCS = 'docs/index.html?url=/api/v1/api-docs';
+const docs: Answer = {
+  status: 308,
+  body: `The request, and all future requests should be repeated using <a href="${DOCS}">this URI</a>.`,
+  contentType: 'text/html; charset=UTF-8',
+  headers: [...CORS, ['Location', DOCS]],
+};
 
 /** The REST API (https://github.com/apache/openwhisk/blob/master/docs/rest_api.md) as a handler of HTTP requests. */
 export function createApi(platform: Platform, log: Logger): Handler {
@@ -66,7 +77,14 @@ async function respond(platform: Platform, exchange: Exchange): Promise<void> {
   const { request, response, path, transactionId } = exchange;
   if (path !== API && !path.startsWith(`${API}/`))
     return send(response, transactionId, infoRoute(platform, request, path));
+  const target = path.startsWith(WEB) ? parseWebTarget(path.slice(WEB.length), decodeSegment) : undefined;
+  if (target) {
+    const answer = await webAction(platform, request, target, exchange.query, transactionId);
+    checkAccept(request, answer);
+    return send(response, transactionId, answer);
+  }
   if (request.method === 'OPTIONS') return send(response, transactionId, { ...OK, headers: CORS });
+  if (request.method === 'GET' && path === `${API}/docs`) return send(response, transactionId, docs);
   if (request.method === 'GET' && (path === API || path === `${API}/`)) {
     return send(response, transactionId, { ...json(apiInfo), headers: CORS });
   }
@@ -93,20 +111,6 @@ function infoRoute(platform: Platform, request: IncomingMessage, path: string): 
     routed: false,
     headers: { Allow: allow },
   });
-}
-
-/** Finds who asks by the key. @throws ApiError 401 */
-function authenticate({ identities }: Platform, request: IncomingMessage): Identity {
-  const credentials = basicCredentials(request);
-  const identity = credentials && identities.get(`${credentials.username}:${credentials.password}`);
-  if (identity) return identity;
-  const [scheme, encoded = ''] = (request.headers.authorization ?? '').split(' ');
-  const supplied = scheme?.toLowerCase() === 'basic' && /^[A-Za-z0-9+/]+={0,2}$/.test(encoded);
-  const text = supplied
-    ? 'The supplied authentication is invalid'
-    : 'The resource requires authentication, which was not supplied with the request';
-  const headers = { 'WWW-Authenticate': 'Basic realm="OpenWhisk secure realm",charset=UTF-8' };
-  throw new ApiError(401, text, { routed: false, headers });
 }
 
 /** Everything under /api/v1 that needs a key. */
@@ -250,7 +254,7 @@ function send(response: ServerResponse, transactionId: string, answer: Answer): 
   if (answer.body !== undefined) {
     headers.push('Content-Type', answer.contentType ?? 'application/json');
     headers.push('Content-Length', String(Buffer.byteLength(answer.body)));
-  }
+  } else if (answer.status !== 204) headers.push('Content-Length', '0');
   response.writeHead(answer.status, headers);
   response.end(answer.body);
 }

@@ -5,6 +5,7 @@ import { nextVersion, parseCommon } from '../entities/parse.ts';
 import { newActivationId } from '../invocation/activation.ts';
 import type { JsonObject } from '../json.ts';
 import { ApiError, notFound, wrongCollection } from './api-error.ts';
+import { headersForAction } from './authentication.ts';
 import { type Answer, type Call, flag, json, paging, readArguments, readJson } from './call.ts';
 import type { Platform } from './platform.ts';
 
@@ -72,7 +73,8 @@ export async function fireTrigger(platform: Platform, call: Call, path: EntityPa
 
   const activationId = newActivationId();
   const start = Date.now();
-  const defaults = { ...argumentsOf(trigger.parameters), __ow_headers: forwardedHeaders(call) };
+  const { 'content-type': _, ...headers } = headersForAction(call.request);
+  const defaults = { ...argumentsOf(trigger.parameters), __ow_headers: headers };
   const logs = rules.map(([rule, link]) => {
     const action = referenceId(link.action);
     const refused = (error: string) => JSON.stringify({ statusCode: 1, success: false, rule, error, action });
@@ -112,12 +114,6 @@ function invokeByRule(
   const target = resolveAction(store, caller, pathOf(action));
   const invocation = { caller, target, payload: given.bytes, defaults: given.defaults, transactionId };
   return invoker.invoke(invocation, { ...given.defaults, ...given.object }).activationId;
-}
-
-/** The fire's headers, for the actions. OpenWhisk passes `authorization` on too; here no action ever sees its caller's key. */
-function forwardedHeaders({ request, transactionId }: Call): JsonObject {
-  const { authorization, 'proxy-authorization': proxyAuthorization, ...headers } = request.headers;
-  return { ...headers, 'x-request-id': transactionId };
 }
 
 function triggerAt({ store }: Platform, call: Call, path: EntityPath): Trigger {

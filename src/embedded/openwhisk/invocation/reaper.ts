@@ -16,7 +16,7 @@ export class Reaper {
         groups=$kept
         [ "$sign" = + ] && groups="$groups $group"
       done
-      for group in $groups; do kill -9 -- "-$group"; done`;
+      for group in $groups; do kill -s KILL -- "-$group"; done`;
     this.#shell = spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
     this.#shell.on('error', () => {});
     this.#shell.stdin!.on('error', () => {});
