@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config.ts';
 import { FogwhiskError } from '../core/errors.ts';
+import type { ReplayCommandOptions } from './replay-command.ts';
 
 /** Exit code for a configuration that can't be used (EX_CONFIG of sysexits.h). */
 const EXIT_CONFIG = 78;
@@ -30,6 +31,16 @@ export async function run(argv: readonly string[]): Promise<void> {
     .description('validate the configuration and print the effective one, secrets masked')
     .option(...config)
     .action(async (options: { config?: string }) => (await import('./check.ts')).check(options));
+  program
+    .command('replay')
+    .argument('<file>', 'a CSV file with a header line')
+    .description("publish a CSV file's rows as readings to the configured broker")
+    .option(...config)
+    .option('--time <name>', 'the column of the time (default: the first)')
+    .option('--rate <n>', 'messages per second (default: as fast as the broker takes them)', positiveNumber)
+    .option('--topic <topic>', 'the topic to publish to (default: the first that is configured)')
+    .option('--device <id>', 'becomes device_fingerprint of every reading')
+    .action(async (file: string, options: ReplayCommandOptions) => (await import('./replay-command.ts')).replayCommand(file, options));
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -42,4 +53,10 @@ export async function run(argv: readonly string[]): Promise<void> {
 function packageVersion(): string {
   const file = fileURLToPath(new URL('../../package.json', import.meta.url));
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('must be a number above 0.');
+  return value;
 }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip, createInflate } from 'node:zlib';
+import type { Readable } from 'node:stream';
+import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
 import { FogwhiskError } from '../core/errors.ts';
 
 /** What the embedded CouchDB, OpenWhisk and InfluxDB share: a loopback listener and bounded bodies. */
@@ -71,21 +71,36 @@ export class BodyTooLarge extends Error {
  * Reads a body of at most `maxBytes`, after undoing `Content-Encoding: gzip` or `deflate`.
  * @throws BodyTooLarge; a zlib error (`code` starts with `Z_`) for a body that is not what its encoding says
  */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  const collect = async (source: AsyncIterable<Buffer>) => {
-    for await (const chunk of source) {
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const decoder = decoderFor(request.headers['content-encoding']);
+    const source: Readable = decoder ? request.pipe(decoder) : request;
+    const fail = (error: Error) => {
+      // The rest is read and dropped, so that the client can finish sending and see the answer.
+      source.removeAllListeners('data');
+      request.unpipe();
+      request.resume();
+      reject(error);
+    };
+    source.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
-      chunks.push(chunk);
-    }
-  };
-  const encoding = request.headers['content-encoding'];
-  if (encoding === 'gzip') await pipeline(request, createGunzip(), collect);
-  else if (encoding === 'deflate') await pipeline(request, createInflate(), collect);
-  else await collect(request);
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
+      if (bytes > maxBytes) fail(new BodyTooLarge(maxBytes));
+      else chunks.push(chunk);
+    });
+    source.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    source.on('error', fail);
+    request.on('close', () => {
+      if (!request.complete) reject(new Error('the client went away before its request was complete'));
+    });
+  });
+}
+
+function decoderFor(encoding: string | undefined): Gunzip | Inflate | undefined {
+  if (encoding === 'gzip') return createGunzip();
+  if (encoding === 'deflate') return createInflate();
+  return undefined;
 }
 
 /** The user and password of an `Authorization: Basic` header, if it has one that can be decoded. */

@@ -47,13 +47,37 @@ const at = (seconds: number) => T + BigInt(seconds) * 1_000_000_000n;
 const LINES: Record<string, string> = {
   'one float': `m f=1 ${T}`,
   'floats in every form': [
-    '1', '1.', '.5', '-.5', '-1.5', '0', '-0', '1e5', '1E5', '1e+5', '1e-5', '1.5e300', '1e-400', '007', '123456789.123456789',
-    '0.1', '1234567890123456789012345', '9007199254740993',
-  ].map((value, i) => `m f=${value} ${at(i)}`).join('\n'),
-  'integers in every form': ['0i', '1i', '-1i', '007i', '9223372036854775807i', '-9223372036854775808i'].map((value, i) => `m f=${value} ${at(i)}`).join('\n'),
+    '1',
+    '1.',
+    '.5',
+    '-.5',
+    '-1.5',
+    '0',
+    '-0',
+    '1e5',
+    '1E5',
+    '1e+5',
+    '1e-5',
+    '1.5e300',
+    '1e-400',
+    '007',
+    '123456789.123456789',
+    '0.1',
+    '1234567890123456789012345',
+    '9007199254740993',
+  ]
+    .map((value, i) => `m f=${value} ${at(i)}`)
+    .join('\n'),
+  'integers in every form': ['0i', '1i', '-1i', '007i', '9223372036854775807i', '-9223372036854775808i']
+    .map((value, i) => `m f=${value} ${at(i)}`)
+    .join('\n'),
   'unsigned in every form': ['0u', '1u', '18446744073709551615u'].map((value, i) => `m f=${value} ${at(i)}`).join('\n'),
-  'booleans in every form': ['t', 'T', 'true', 'True', 'TRUE', 'f', 'F', 'false', 'False', 'FALSE'].map((value, i) => `m f=${value} ${at(i)}`).join('\n'),
-  'strings': ['""', '"a b"', '"a,b=c"', '"a\\"b"', '"a\\\\b"', '"\\n stays"', '"ünï ☃ 😀"', '"#"', "\"'\"", '"tab\there"'].map((value, i) => `m f=${value} ${at(i)}`).join('\n'),
+  'booleans in every form': ['t', 'T', 'true', 'True', 'TRUE', 'f', 'F', 'false', 'False', 'FALSE']
+    .map((value, i) => `m f=${value} ${at(i)}`)
+    .join('\n'),
+  strings: ['""', '"a b"', '"a,b=c"', '"a\\"b"', '"a\\\\b"', '"\\n stays"', '"ünï ☃ 😀"', '"#"', '"\'"', '"tab\there"']
+    .map((value, i) => `m f=${value} ${at(i)}`)
+    .join('\n'),
   'a string over two lines': `m f="first\nsecond" ${T}\nm f="third" ${at(1)}`,
   'text after a closing quote': `m f="x"y ${T}`,
   'backslash before the closing quote': `m f="x\\" ${T}`,
@@ -106,7 +130,7 @@ const LINES: Record<string, string> = {
   'a type conflict and a field called time': `m f=1 ${T}\nm time=1 ${T}\nm f=1u ${T}`,
   'one bad line among good ones': `m f=1 ${T}\nm f=\nm f=2 ${at(1)}`,
   'many bad lines': 'a\nb \nc,\nd f\n',
-  'nothing': '',
+  nothing: '',
   'only a comment': '# nothing',
   'no measurement': ',t=v f=1',
   'only a measurement': 'm',
@@ -131,9 +155,52 @@ const LINES: Record<string, string> = {
   'an open quote': `m f="x ${T}\nm f=1 ${T}`,
   'a bare word': 'm f=word',
   'words that look like booleans': 'm f=tru\nm f=Tru\nm f=fAlse\nm f=yes',
-  'words that look like numbers': ['NaN', 'nan', 'Inf', '-Inf', '+1', '1_000', '0x10', '1.2.3', '--1', '-', '.', '-.', '1e', 'e5', '-e5', '1e+', '1e5e5', '1e5.5', '1ee5', '1+5', '1-5', '.e5', '1e400', '-1e400'].map((value) => `m f=${value}`).join('\n'),
-  'words that look like integers': ['i', '-i', '1.5i', '1e5i', '1ii', '1iu', '9i10', '+1i', '9223372036854775808i', '-9223372036854775809i', '99999999999999999999999i'].map((value) => `m f=${value}`).join('\n'),
-  'words that look like unsigned': ['u', '-1u', '1.5u', '1uu', '18446744073709551616u', '99999999999999999999999u'].map((value) => `m f=${value}`).join('\n'),
+  'words that look like numbers': [
+    'NaN',
+    'nan',
+    'Inf',
+    '-Inf',
+    '+1',
+    '1_000',
+    '0x10',
+    '1.2.3',
+    '--1',
+    '-',
+    '.',
+    '-.',
+    '1e',
+    'e5',
+    '-e5',
+    '1e+',
+    '1e5e5',
+    '1e5.5',
+    '1ee5',
+    '1+5',
+    '1-5',
+    '.e5',
+    '1e400',
+    '-1e400',
+  ]
+    .map((value) => `m f=${value}`)
+    .join('\n'),
+  'words that look like integers': [
+    'i',
+    '-i',
+    '1.5i',
+    '1e5i',
+    '1ii',
+    '1iu',
+    '9i10',
+    '+1i',
+    '9223372036854775808i',
+    '-9223372036854775809i',
+    '99999999999999999999999i',
+  ]
+    .map((value) => `m f=${value}`)
+    .join('\n'),
+  'words that look like unsigned': ['u', '-1u', '1.5u', '1uu', '18446744073709551616u', '99999999999999999999999u']
+    .map((value) => `m f=${value}`)
+    .join('\n'),
   'a series key of 65,535 bytes': `${'m'.repeat(65_530)} f=1 ${T}`,
   'a series key that is too long': `${'m'.repeat(65_536)} f=1 ${T}`,
   'a series key that is too long with its field': `${'m'.repeat(65_531)} f=1 ${T}`,
@@ -144,15 +211,27 @@ const LINES: Record<string, string> = {
 
 const CASES: Case[] = [
   ...Object.entries(LINES).map(([name, body]) => ({ name, body })),
-  ...['ns', 'us', 'ms', 's'].map((precision) => ({ name: `precision ${precision}`, body: 'm f=1 1700000000', query: { precision } })),
+  ...['ns', 'us', 'ms', 's'].map((precision) => ({
+    name: `precision ${precision}`,
+    body: 'm f=1 1700000000',
+    query: { precision },
+  })),
   { name: 'precision ms past the greatest time', body: 'm f=1 9223372036855', query: { precision: 'ms' } },
   { name: 'precision s without a timestamp', body: 'm f=1', query: { precision: 's' } },
   { name: 'precision nobody knows', body: 'm f=1', query: { precision: 'm' } },
   { name: 'precision in capitals', body: 'm f=1', query: { precision: 'NS' } },
   { name: 'gzip', body: gzipSync(`m f=1 ${T}`), headers: { 'content-encoding': 'gzip' } },
   { name: 'gzip that is none', body: 'm f=1', headers: { 'content-encoding': 'gzip' } },
-  { name: 'gzip that is cut off', body: gzipSync(`m f=1 ${T}`).subarray(0, 25), headers: { 'content-encoding': 'gzip' } },
-  { name: 'gzip with a wrong checksum', body: withoutChecksum(gzipSync(`m f=1 ${T}`)), headers: { 'content-encoding': 'gzip' } },
+  {
+    name: 'gzip that is cut off',
+    body: gzipSync(`m f=1 ${T}`).subarray(0, 25),
+    headers: { 'content-encoding': 'gzip' },
+  },
+  {
+    name: 'gzip with a wrong checksum',
+    body: withoutChecksum(gzipSync(`m f=1 ${T}`)),
+    headers: { 'content-encoding': 'gzip' },
+  },
   { name: 'gzip and nothing in it', body: gzipSync(''), headers: { 'content-encoding': 'gzip' } },
   { name: 'no token', body: 'm f=1', headers: { authorization: '' } },
   { name: 'a wrong token', body: 'm f=1', headers: { authorization: 'Token wrong' } },
@@ -188,7 +267,12 @@ const CASES: Case[] = [
     path: '/api/v2/delete',
     body: JSON.stringify({ start: '2020-01-01T00:00:00Z', stop: '2021-01-01T00:00:00Z', predicate }),
   })),
-  { name: 'delete: no bucket', path: '/api/v2/delete', query: { bucket: '' }, body: '{"start":"2020-01-01T00:00:00Z","stop":"2021-01-01T00:00:00Z"}' },
+  {
+    name: 'delete: no bucket',
+    path: '/api/v2/delete',
+    query: { bucket: '' },
+    body: '{"start":"2020-01-01T00:00:00Z","stop":"2021-01-01T00:00:00Z"}',
+  },
   { name: 'query: not JSON', path: '/api/v2/query', body: 'x' },
   { name: 'query: nothing', path: '/api/v2/query', body: '{}' },
   { name: 'query: another language', path: '/api/v2/query', body: '{"query":"x","type":"influxql"}' },
@@ -206,7 +290,9 @@ const DELETES = {
   'a tag that is a number': { start: formatTime(T), stop: formatTime(at(9)), predicate: 'n=-5' },
   'a tag nobody has': { start: formatTime(T), stop: formatTime(at(9)), predicate: 'zzz="v"' },
 };
-const BEFORE_DELETE = ['a,t=v', 'a,t=w', 'b,t=v', 'b', 'c,n=-5'].flatMap((key) => [0, 1, 2, 3, 4].map((i) => `${key} f=${i},g=${i}i ${at(i)}`)).join('\n');
+const BEFORE_DELETE = ['a,t=v', 'a,t=w', 'b,t=v', 'b', 'c,n=-5']
+  .flatMap((key) => [0, 1, 2, 3, 4].map((i) => `${key} f=${i},g=${i}i ${at(i)}`))
+  .join('\n');
 
 function withoutChecksum(gzip: Buffer): Buffer {
   const copy = Buffer.from(gzip);
@@ -220,8 +306,14 @@ interface Server {
   readonly org: string;
 }
 
-async function send(server: Server, { method = 'POST', path = '/api/v2/write', query, headers, body }: Case, bucket: string): Promise<Answer> {
-  const parameters = new URLSearchParams(Object.entries({ org: server.org, bucket, ...query }).filter(([, value]) => value !== ''));
+async function send(
+  server: Server,
+  { method = 'POST', path = '/api/v2/write', query, headers, body }: Case,
+  bucket: string,
+): Promise<Answer> {
+  const parameters = new URLSearchParams(
+    Object.entries({ org: server.org, bucket, ...query }).filter(([, value]) => value !== ''),
+  );
   const response = await fetch(`${server.url}${path}?${parameters}`, {
     method,
     headers: { authorization: `Token ${server.token}`, ...headers },
@@ -234,16 +326,32 @@ async function send(server: Server, { method = 'POST', path = '/api/v2/write', q
 
 async function createBucket({ url, token, org }: Server, name: string): Promise<void> {
   const headers = { authorization: `Token ${token}` };
-  const found = (await (await fetch(`${url}/api/v2/orgs?org=${org}`, { headers })).json()) as { orgs: [{ id: string }] };
+  const found = (await (await fetch(`${url}/api/v2/orgs?org=${org}`, { headers })).json()) as {
+    orgs: [{ id: string }];
+  };
   const body = JSON.stringify({ name, orgID: found.orgs[0].id });
   const response = await fetch(`${url}/api/v2/buckets`, { method: 'POST', headers, body });
   expect(response.status).toBe(201);
 }
 
 /** A point as text: `measurement,tags field type value time`; the time of this hour is `now`. */
-function describePoint(measurement: string, tags: Iterable<[string, string]>, field: string, type: string, value: unknown, time: string): string {
+function describePoint(
+  measurement: string,
+  tags: Iterable<[string, string]>,
+  field: string,
+  type: string,
+  value: unknown,
+  time: string,
+): string {
   const isNow = Math.abs(Date.parse(time) - Date.now()) < 3_600_000;
-  return JSON.stringify([measurement, ...[...tags].flat(), field, type, type === 'double' ? Number(value) : String(value), isNow ? 'now' : time]);
+  return JSON.stringify([
+    measurement,
+    ...[...tags].flat(),
+    field,
+    type,
+    type === 'double' ? Number(value) : String(value),
+    isNow ? 'now' : time,
+  ]);
 }
 
 async function pointsOfInfluxd({ url, token, org }: Server, bucket: string): Promise<string[]> {
@@ -251,16 +359,33 @@ async function pointsOfInfluxd({ url, token, org }: Server, bucket: string): Pro
   const points: string[] = [];
   for await (const { values, tableMeta } of new InfluxDB({ url, token }).getQueryApi(org).iterateRows(flux)) {
     const row = new Map(tableMeta.columns.map(({ label, dataType }, i) => [label, { text: values[i]!, dataType }]));
-    const tags = [...row].filter(([label]) => !/^(result|table|_start|_stop|_time|_value|_field|_measurement)$/.test(label));
+    const tags = [...row].filter(
+      ([label]) => !/^(result|table|_start|_stop|_time|_value|_field|_measurement)$/.test(label),
+    );
     const { dataType, text: csvText } = row.get('_value')!;
     const text = csvText.replaceAll('\r\n', '\n'); // InfluxDB's CSV writes a newline as CRLF, inside quotes too
     const sorted = tags.map(([label, tag]): [string, string] => [label, tag.text]).sort();
-    points.push(describePoint(row.get('_measurement')!.text, sorted, row.get('_field')!.text, dataType, text, row.get('_time')!.text));
+    points.push(
+      describePoint(
+        row.get('_measurement')!.text,
+        sorted,
+        row.get('_field')!.text,
+        dataType,
+        text,
+        row.get('_time')!.text,
+      ),
+    );
   }
   return points.sort();
 }
 
-const DATA_TYPES = { float: 'double', integer: 'long', unsigned: 'unsignedLong', string: 'string', boolean: 'boolean' } as const;
+const DATA_TYPES = {
+  float: 'double',
+  integer: 'long',
+  unsigned: 'unsignedLong',
+  string: 'string',
+  boolean: 'boolean',
+} as const;
 
 async function pointsOfStore(store: Store, bucket: string): Promise<string[]> {
   const points: string[] = [];
@@ -271,7 +396,9 @@ async function pointsOfStore(store: Store, bucket: string): Promise<string[]> {
     for (let row = 0; row < rowCount; row++) {
       const time = formatTime(columns[1]![row] as bigint);
       const tags = [...series.tags].sort();
-      points.push(describePoint(series.measurement, tags, series.field, DATA_TYPES[series.type], columns[2]![row], time));
+      points.push(
+        describePoint(series.measurement, tags, series.field, DATA_TYPES[series.type], columns[2]![row], time),
+      );
     }
   }
   return points.sort();
@@ -305,7 +432,10 @@ describeWith(['influxd'], 'embedded InfluxDB against InfluxDB 2.7: writing', () 
     }
     for (const [name, deletion] of Object.entries(DELETES)) {
       const bucket = await bucketFor(`delete ${name}`);
-      for (const request of [{ name, body: BEFORE_DELETE }, { name, path: '/api/v2/delete', body: JSON.stringify(deletion) }]) {
+      for (const request of [
+        { name, body: BEFORE_DELETE },
+        { name, path: '/api/v2/delete', body: JSON.stringify(deletion) },
+      ]) {
         const [ours, theirs] = await Promise.all(servers.map((server) => send(server, request, bucket)));
         expect.soft(ours, name).toEqual(theirs);
       }
@@ -314,7 +444,8 @@ describeWith(['influxd'], 'embedded InfluxDB against InfluxDB 2.7: writing', () 
     const store = await Store.open({ dataDir, log });
     for (const bucket of buckets) {
       const [ours, theirs] = [await pointsOfStore(store, bucket), await pointsOfInfluxd(influxd, bucket)];
-      if (bucket.replace(/^bucket \d+: /, '') in SHOWN_BY_US_ONLY) expect.soft([ours.length, theirs.length], bucket).toEqual([1, 0]);
+      if (bucket.replace(/^bucket \d+: /, '') in SHOWN_BY_US_ONLY)
+        expect.soft([ours.length, theirs.length], bucket).toEqual([1, 0]);
       else expect.soft(ours, bucket).toEqual(theirs);
     }
     await store.close();

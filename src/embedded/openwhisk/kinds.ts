@@ -16,8 +16,32 @@ export interface Kind {
 export const nodejsProgram: RuntimeProgram = {
   command: process.execPath,
   // A small young generation: a runtime's garbage is collected sooner, and its memory stays small.
-  args: ['--max-semi-space-size=2', fileURLToPath(new URL('./runtimes/nodejs.cjs', import.meta.url))],
+  args: ['--max-semi-space-size=2', runtimeFile('nodejs.cjs')],
 };
+
+/** How a blackbox action's image is run on this machine. */
+export type ImageProgram =
+  /** A program of the docker skeleton's contract: arguments in argv[1] and stdin, the last line of stdout is the result. */
+  | { readonly command: readonly string[] }
+  /** A program that speaks /init and /run itself, on the port that the environment variable `PORT` names. */
+  | { readonly listens: readonly string[] };
+
+/** The program for an image: one that is mapped, one of a kind, or the skeleton, which runs the code that an action brings. */
+export function programOfImage(
+  image: string,
+  images: Readonly<Record<string, ImageProgram>>,
+  kinds: Readonly<Record<string, readonly Kind[]>>,
+): RuntimeProgram | undefined {
+  const mapped = images[image] ?? (image === SKELETON_IMAGE ? { command: [] } : undefined);
+  if (!mapped)
+    return Object.values(kinds)
+      .flat()
+      .find((kind) => kind.image === image)?.program;
+  const [file, program] = 'command' in mapped ? ['command.cjs', mapped.command] : ['listener.cjs', mapped.listens];
+  return { command: process.execPath, args: [runtimeFile(file), ...program] };
+}
+
+const SKELETON_IMAGE = 'openwhisk/dockerskeleton';
 
 /** The kinds of this machine, by family: what is listed can be run. */
 export function availableKinds(): Record<string, Kind[]> {
@@ -38,10 +62,14 @@ export function availableKinds(): Record<string, Kind[]> {
         kind: 'python:3',
         image: 'openwhisk/action-python-v3:nightly',
         default: true,
-        program: { command: 'python3', args: [fileURLToPath(new URL('./runtimes/python.py', import.meta.url))] },
+        program: { command: 'python3', args: ['-u', runtimeFile('python.py')] },
       },
     ],
   };
+}
+
+function runtimeFile(name: string): string {
+  return fileURLToPath(new URL(`./runtimes/${name}`, import.meta.url));
 }
 
 function isOnPath(program: string): boolean {

@@ -12,7 +12,7 @@ import { Invoker } from './invocation/invoker.ts';
 import { Reaper } from './invocation/reaper.ts';
 import { RuntimePool } from './invocation/runtime-pool.ts';
 import type { RuntimeProgram } from './invocation/runtime-process.ts';
-import { availableKinds, type Kind, nodejsProgram } from './kinds.ts';
+import { availableKinds, type ImageProgram, type Kind, nodejsProgram, programOfImage } from './kinds.ts';
 import { type LimitsName, limitsByName } from './limits.ts';
 import { Throttle } from './throttle.ts';
 
@@ -42,6 +42,8 @@ export interface OpenwhiskOptions {
   readonly authKey: string;
   /** Further namespaces and their `uuid:key`. `whisk.system` gets a key of its own (in `dataDir`) unless it is here. */
   readonly namespaces?: Readonly<Record<string, string>>;
+  /** The programs that blackbox actions' images stand for. */
+  readonly images?: Readonly<Record<string, ImageProgram>>;
   /** Apache OpenWhisk's rates, or more than a site needs (the default). */
   readonly limits?: LimitsName;
   readonly log: Logger;
@@ -85,7 +87,7 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
     prewarm: nodejsProgram,
   });
   const throttle = new Throttle(limits);
-  const programOf = (exec: Exec) => programFor(exec, kinds);
+  const programOf = (exec: Exec) => programFor(exec, kinds, options.images ?? {});
   const invoker = new Invoker({ store, activations, pool, throttle, programOf, log });
   handler = createApi({ store, activations, invoker, throttle, limits, kinds, identities }, log);
   pool.prewarm();
@@ -107,10 +109,15 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
 }
 
 /** The program that runs an action's code; none for an image that this host does not know. */
-function programFor(exec: Exec, kinds: Record<string, Kind[]>): RuntimeProgram | undefined {
-  const all = Object.values(kinds).flat();
-  if (exec.kind === 'blackbox' && 'image' in exec) return all.find(({ image }) => image === exec.image)?.program;
-  return all.find(({ kind }) => kind === exec.kind)?.program;
+function programFor(
+  exec: Exec,
+  kinds: Record<string, Kind[]>,
+  images: Readonly<Record<string, ImageProgram>>,
+): RuntimeProgram | undefined {
+  if (exec.kind === 'blackbox' && 'image' in exec) return programOfImage(exec.image, images, kinds);
+  return Object.values(kinds)
+    .flat()
+    .find(({ kind }) => kind === exec.kind)?.program;
 }
 
 async function identitiesOf({ authKey, namespaces = {}, dataDir }: OpenwhiskOptions): Promise<Map<string, Identity>> {

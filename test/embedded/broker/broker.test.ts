@@ -315,6 +315,30 @@ describe('acknowledgement', () => {
     expect(broker.stats().stalledBy).toBeUndefined();
   });
 
+  test('while the log cannot be written the broker still stops in time', async () => {
+    const dataDir = await temporaryFolder();
+    const broker = await start({ dataDir });
+    await rm(dataDir, { recursive: true });
+    const will = { topic: 'w', payload: Buffer.from('x'), qos: 1 as const, retain: true };
+    const publisher = await RawClient.open(broker.port, 'p');
+    publisher.publish('t', 'x', 1, 1, false, true);
+    await vi.waitFor(() => expect(broker.stats().stalledBy).toBeInstanceOf(Error));
+    const other = new RawClient(broker.port);
+    other.send({
+      cmd: 'connect',
+      clientId: 'o',
+      protocolId: 'MQTT',
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 0,
+      will,
+    });
+    const startedAt = performance.now();
+    await broker.close();
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(publisher.inbox).toEqual([]);
+  });
+
   test('a full queue holds its publishers back until there is room', async () => {
     const warnings: object[] = [];
     const log = pino({ level: 'warn' }, { write: (line: string) => void warnings.push(JSON.parse(line) as object) });
@@ -324,8 +348,9 @@ describe('acknowledgement', () => {
     await away.end();
     const publisher = await RawClient.open(broker.port, 'p');
     for (let id = 1; id <= 15; id++) publisher.publish('t', String(id), 1, id);
+    publisher.publish('elsewhere', 'behind those', 1, 16);
     for (let id = 1; id <= 10; id++) expect((await publisher.take('puback')).messageId).toBe(id);
-    await vi.waitFor(() => expect(broker.stats()).toMatchObject({ heldBack: 5, queuedMessages: 10 }));
+    await vi.waitFor(() => expect(broker.stats()).toMatchObject({ heldBack: 6, queuedMessages: 10 }));
     expect(publisher.inbox).toEqual([]);
     expect(warnings).toMatchObject([{ client: 'away', messages: 10, connected: false }]);
 
@@ -334,7 +359,7 @@ describe('acknowledgement', () => {
     await other.take('puback');
 
     const back = await client(broker.url, { clean: false, clientId: 'away' });
-    for (let id = 11; id <= 15; id++) expect((await publisher.take('puback')).messageId).toBe(id);
+    for (let id = 11; id <= 16; id++) expect((await publisher.take('puback')).messageId).toBe(id);
     await vi.waitFor(() =>
       expect(texts(back.received)).toEqual(Array.from({ length: 15 }, (_, index) => String(index + 1))),
     );

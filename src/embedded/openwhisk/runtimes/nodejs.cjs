@@ -1,16 +1,11 @@
-// The Node.js action runtime: one process per action, started by the embedded OpenWhisk as
-// `node nodejs.cjs CONNECTIONS`. It speaks the platform's runtime contract (HTTP, POST /init and POST /run)
-// on the sockets that it inherits as file descriptors 3, 4, …, and ends with them: no port, no file, no orphan.
+// The Node.js action runtime: one process per action, started by the embedded OpenWhisk as `node nodejs.cjs CONNECTIONS`.
 // Status codes and texts are those of apache/openwhisk-runtime-nodejs.
-// CommonJS and node:http only: every module more costs memory in every process.
 'use strict';
 const { mkdirSync, writeFileSync, existsSync, chmodSync } = require('node:fs');
-const { createServer } = require('node:http');
 const { createRequire } = require('node:module');
-const { Socket } = require('node:net');
 const { dirname, join, resolve, sep } = require('node:path');
+const { endLogs, serve } = require('./serve.cjs');
 
-const SENTINEL = 'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n';
 const MAX_UNPACKED_BYTES = 512 * 1024 * 1024;
 const connections = Number(process.argv[2] ?? 1);
 
@@ -93,12 +88,6 @@ function refuse(error) {
   return { status: 403, body: { error } };
 }
 
-/** Both streams get the line by which the host knows that an activation's logs are complete. */
-function endLogs() {
-  process.stdout.write(SENTINEL);
-  process.stderr.write(SENTINEL);
-}
-
 /** The function that `main` names in a script, or the module's export of that name. */
 function evaluate(code, main) {
   const module = { exports: {} };
@@ -164,26 +153,4 @@ function unpack(archive) {
   return folder;
 }
 
-const routes = { '/init': (message) => init(message.value), '/run': run };
-
-const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, async (request, response) => {
-  const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
-  let reply;
-  try {
-    reply = await routes[request.url](JSON.parse(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
-    reply.text = JSON.stringify(reply.body);
-  } catch (error) {
-    console.error(error);
-    reply = { status: 502, text: JSON.stringify({ error: `An error has occurred: ${error}` }) };
-  }
-  const body = Buffer.from(reply.text);
-  response.writeHead(reply.status, { 'content-type': 'application/json', 'content-length': body.length });
-  response.end(body);
-});
-
-for (let fd = 3; fd < 3 + connections; fd++) {
-  const socket = new Socket({ fd });
-  socket.on('close', () => process.exit());
-  server.emit('connection', socket);
-}
+serve({ '/init': (message) => init(message.value), '/run': run }, connections);
