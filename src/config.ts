@@ -486,6 +486,26 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+/** The reference page of all settings, `docs/configuration.md`. */
+export function settingsPage(): string {
+  const rows = (Object.entries(settings) as Array<[SettingKey, Setting<unknown>]>).map(([key, row]) => {
+    const fallback = row.fallback === undefined ? '' : `\`${row.fallback}\``;
+    const example = row.example === undefined ? '' : ` Example: \`${row.example}\`.`;
+    return `| \`${key}\` | ${row.help}${row.secret ? ' *Secret.*' : ''}${example} | ${row.allowed.replaceAll('|', '\\|')} | ${fallback} |`;
+  });
+  return [
+    '# Settings',
+    '',
+    'Every setting is a key of the ConfigMap (`configmap.yml`) and an environment variable of the same name, which wins.',
+    '`KEY_FILE` names a file that holds the value: the way for secrets. All values are text.',
+    '',
+    '| key | meaning | allowed | default |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
 /** The effective configuration, secrets masked, as `key: value` lines. */
 export function describeConfig(config: Config): string {
   return (Object.keys(settings) as SettingKey[]).map((key) => `${key}: ${masked(key, config[key])}`).join('\n');

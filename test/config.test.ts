@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { ConfigError, describeConfig, loadConfig, settings } from '../src/config.ts';
+import { ConfigError, describeConfig, loadConfig, settings, settingsPage } from '../src/config.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 async function configMap(data: Record<string, unknown> | string): Promise<string> {
@@ -139,6 +139,10 @@ describe('the configuration', () => {
   ])('takes the gateway %s with port %s as %s', async (couchdbGateway, couchdbExtPort, expected) => {
     const data = { couchdbGateway, couchdbPassword: 'x', ...(couchdbExtPort && { couchdbExtPort }) };
     expect(loadConfig(await configMap(data), {}).couchdbGateway).toBe(expected);
+  });
+
+  it('has a reference page that says what the table says', async () => {
+    await expect(settingsPage()).toMatchFileSnapshot('../docs/configuration.md');
   });
 
   it('answers any text with a configuration or a ConfigError', async () => {

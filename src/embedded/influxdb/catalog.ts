@@ -35,8 +35,6 @@ export interface KnownSeries extends Series {
 
 export interface Row {
   readonly series: KnownSeries;
-  /** Grows with every row; of equal series and time the row with the greatest holds. */
-  readonly seq: number;
   /** ns since 1970. */
   readonly time: bigint;
   readonly value: number | bigint | string | boolean;
@@ -135,7 +133,7 @@ export class Catalog {
   }
 
   /** Sorts points into series, making those that are new, and drops what InfluxDB 2.7 drops, in its words. */
-  accept(bucketId: string, points: readonly Point[], firstSeq: number): Accepted {
+  accept(bucketId: string, points: readonly Point[]): Accepted {
     const bucket = this.#series.get(bucketId)!;
     const rows: Row[] = [];
     const created: KnownSeries[] = [];
@@ -158,7 +156,7 @@ export class Catalog {
           fields = bucket.byKey.get(point.series.canonical);
           created.push(series);
         }
-        rows.push({ series, seq: firstSeq + rows.length, time: point.time, value });
+        rows.push({ series, time: point.time, value });
       }
     }
     return { rows, created, dropped, reason };

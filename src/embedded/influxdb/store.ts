@@ -53,12 +53,17 @@ export interface Organization {
 /** The disk can't take writes at the moment. */
 export class StoreUnavailable extends Error {}
 
+/** What is in the write log and not yet in DuckDB. */
 interface Waiting {
-  readonly rows: Row[];
-  readonly created: Series[];
+  /** Records of the write log, and the sequence number of the first row of each. */
+  readonly records: ReadonlyArray<{ readonly seq: number; readonly record: Buffer }>;
+  readonly rows: number;
+  readonly created: readonly Series[];
   /** Series to be listed as repeated. */
-  readonly repeated: number[];
+  readonly repeated: readonly number[];
 }
+
+const NOTHING: Waiting = { records: [], rows: 0, created: [], repeated: [] };
 
 export class Store {
   readonly #catalog = new Catalog();
@@ -66,8 +71,7 @@ export class Store {
   readonly #log: Logger;
   #writeLog!: SegmentedLog;
   #org: Organization | undefined;
-  /** What is in the write log and not yet in DuckDB. */
-  #waiting: Waiting = { rows: [], created: [], repeated: [] };
+  #waiting = NOTHING;
   #nextSeq = 1;
   #appliedSeq = 0;
   /** Series that may hold a point more than once → the sequence number of the latest such point. */
@@ -93,6 +97,7 @@ export class Store {
     store.#writeLog = await SegmentedLog.open(
       {
         directory: join(dataDir, 'write-log'),
+        lingerMs: 0, // a request is a batch already; requests that come during an fsync share the next
         onStall: (error) => {
           if (error) log.error({ err: error }, 'embedded InfluxDB: the write log can not be written; writes wait');
           else log.info('embedded InfluxDB: the write log can be written again');

@@ -15,10 +15,10 @@ interface Header {
 const TYPES: readonly ValueType[] = ['float', 'integer', 'unsigned', 'string', 'boolean'];
 const ROW_BYTES = 13;
 
-/** The record of at least one row, in the order of their sequence numbers, and of the series that are new with them. */
-export function encodeWrite(created: readonly Series[], rows: readonly Row[]): Buffer {
+/** @param seq the sequence number of the first row; the others follow it */
+export function encodeWrite(seq: number, created: readonly Series[], rows: readonly Row[]): Buffer {
   const header: Header = {
-    seq: rows[0]!.seq,
+    seq,
     rows: rows.length,
     series: created.map(({ id, bucket, measurement, field, type, tags }) => {
       return { id, bucket, measurement, field, type, tags: [...tags] };
@@ -60,10 +60,14 @@ export function decodeHeader(record: Buffer): { seq: number; rows: number; creat
 }
 
 /** Hands each row of a record to `visit`, in the order of writing. */
-export function decodeRows(record: Buffer, visit: (series: number, time: bigint, value: Row['value']) => void): void {
+export function decodeRows(
+  record: Buffer,
+  visit: (series: number, type: ValueType, time: bigint, value: Row['value']) => void,
+): void {
   for (let offset = 4 + record.readUInt32LE(0); offset < record.length; ) {
-    const { value, end } = decodeValue(record, TYPES[record.readUInt8(offset + 4)]!, offset + ROW_BYTES);
-    visit(record.readUInt32LE(offset), record.readBigInt64LE(offset + 5), value);
+    const type = TYPES[record.readUInt8(offset + 4)]!;
+    const { value, end } = decodeValue(record, type, offset + ROW_BYTES);
+    visit(record.readUInt32LE(offset), type, record.readBigInt64LE(offset + 5), value);
     offset = end;
   }
 }

@@ -333,6 +333,7 @@ describe('acknowledgement', () => {
       keepalive: 0,
       will,
     });
+    await new Promise((resolve) => other.socket.once('connect', resolve));
     const startedAt = performance.now();
     await broker.close();
     expect(performance.now() - startedAt).toBeLessThan(2_000);

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { onTestFinished } from 'vitest';
@@ -15,7 +14,7 @@ export class RawClient {
 
   constructor(port: number) {
     this.socket = connect(port, '127.0.0.1').on('error', () => {});
-    this.closed = once(this.socket, 'close');
+    this.closed = new Promise((resolve) => this.socket.once('close', resolve));
     this.socket.on('data', (chunk) => this.#parser.parse(chunk));
     this.#parser.on('packet', (packet) => this.inbox.push(packet));
     onTestFinished(() => void this.socket.destroy());

@@ -23,15 +23,15 @@ interface Written {
 }
 
 function line({ measurement, tags, fields, time }: Written): string {
-  const escape = (text: string, chars: RegExp) => text.replace(chars, '\\$&');
+  const escaped = (text: string, chars: RegExp) => text.replace(chars, '\\$&');
   const value = (field: Written['fields'][number][1]) => {
     if (typeof field === 'bigint') return `${field}i`;
     if (typeof field === 'object') return `${field.unsigned}u`;
-    if (typeof field === 'string') return `"${escape(field, /["\\]/g)}"`;
+    if (typeof field === 'string') return `"${escaped(field, /["\\]/g)}"`;
     return String(field);
   };
-  const key = [escape(measurement, /[, ]/g), ...tags.map((tag) => tag.map((part) => escape(part, /[,= ]/g)).join('='))];
-  const body = fields.map(([name, field]) => `${escape(name, /[,= ]/g)}=${value(field)}`);
+  const key = [escaped(measurement, /[, ]/g), ...tags.map((tag) => tag.map((part) => escaped(part, /[,= ]/g)).join('='))];
+  const body = fields.map(([name, field]) => `${escaped(name, /[,= ]/g)}=${value(field)}`);
   return `${key.join(',')} ${body.join(',')}${time === undefined ? '' : ` ${time}`}`;
 }
 

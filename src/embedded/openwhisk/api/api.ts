@@ -117,13 +117,13 @@ function infoRoute(platform: Platform, request: IncomingMessage, path: string): 
 async function route(platform: Platform, exchange: Exchange, caller: Identity): Promise<Answer> {
   const { request, path, query, transactionId } = exchange;
   const method = request.method!;
-  const [root, namespaceSegment, collection, ...rest] = path
+  const [root, namespaceSegment, collection = '', ...rest] = path
     .slice(API.length + 1)
     .split('/')
     .map(decodeSegment);
   if (root !== 'namespaces') throw noSuchRoute();
   if (!namespaceSegment) {
-    if (method !== 'GET' || collection !== undefined) throw noSuchRoute();
+    if (method !== 'GET' || collection !== '') throw noSuchRoute();
     return json([caller.namespace]);
   }
   if (!isName(namespaceSegment)) {

@@ -43,16 +43,25 @@ async function call(path, message) {
 async function post(path, body) {
   const headers = { 'content-type': 'application/json', 'content-length': body.length };
   const options = { host: '127.0.0.1', port: await port, path, method: 'POST', headers };
-  const text = await new Promise((resolve, reject) => {
+  const reply = await new Promise((resolve, reject) => {
     const sent = request(options, async (response) => {
-      let answer = '';
-      for await (const chunk of response.setEncoding('utf8')) answer += chunk;
-      resolve({ status: response.statusCode, answer });
+      let text = '';
+      for await (const chunk of response.setEncoding('utf8')) text += chunk;
+      resolve({ status: response.statusCode, text });
     });
     sent.on('error', reject);
     sent.end(body);
   });
-  return { status: text.status, body: text.answer === '' ? {} : JSON.parse(text.answer) };
+  return { status: reply.status, body: parse(reply.text) };
+}
+
+/** What is not JSON is handed on as a string: an init may be answered with `OK`. */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 serve(
