@@ -51,6 +51,7 @@ export async function startService(
     ...endpoints.mqtt,
     clientId: `fogwhisk-${site}`,
     receiveMaximum: RECEIVE_MAXIMUM,
+    stateFile: join(config.dataDir, 'subscriptions.json'),
     log,
   });
   const platform = new OpenwhiskPlatform(endpoints.openwhisk.url, endpoints.openwhisk.auth);

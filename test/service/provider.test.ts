@@ -144,6 +144,25 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     expect(platform.messages.some(({ body, encoding }) => body === '' && encoding === undefined)).toBe(true);
   });
 
+  it('takes a retained message once, over restarts, and gives up topics that are no longer configured', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    const client = await publisher(mosquitto);
+    await client.publishAsync('kept', 'retained', { qos: 1, retain: true });
+    const settings = await settingsFor(mosquitto, platform, [{ topic: 'kept' }, { topic: 'given-up' }]);
+    const first = await Provider.start(settings);
+    await first.untilStatus(({ books }) => books.confirmed === 1);
+    await first.kill('SIGTERM');
+    const second = await Provider.start({ ...settings, mqttTopics: '[{"topic":"kept"}]' });
+    await publishAll(client, 'given-up', ['not for us']);
+    await publishAll(client, 'kept', ['new']);
+    const { books } = await second.untilStatus(({ books }) => books.confirmed >= 2);
+    expect(books).toMatchObject({ received: 2, confirmed: 2, parked: 0 });
+    expect(platform.messages.map(({ body, retain }) => ({ body, retain }))).toEqual([
+      { body: 'retained', retain: true },
+      { body: 'new', retain: false },
+    ]);
+  });
+
   it('goes on when the broker is killed and comes back', async () => {
     const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
     const provider = await Provider.start(await settingsFor(mosquitto, platform));

@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
+import { writeFileAtomically } from '../../storage/atomic-file.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
 const RECONNECT_MS = 1_000;
@@ -19,6 +21,8 @@ export interface MqttBrokerOptions {
   readonly clientId: string;
   /** MQTT 5 receive maximum: how many messages may be unacknowledged. */
   readonly receiveMaximum: number;
+  /** Where it is kept which subscriptions the broker holds for our session. */
+  readonly stateFile: string;
   readonly log: Logger;
 }
 
@@ -35,10 +39,12 @@ export class MqttBroker implements Broker {
   #connected = false;
   #stopped = false;
   #subscriptions: readonly Subscription[] = [];
+  readonly #heldSubscriptions: HeldSubscriptions;
 
   constructor(options: MqttBrokerOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#heldSubscriptions = new HeldSubscriptions(options.stateFile, `${options.clientId} at ${withoutCredentials(options.url)}`);
   }
 
   get connected(): boolean {
@@ -100,14 +106,14 @@ export class MqttBroker implements Broker {
     const client = connect(url, options);
     this.#client = client;
     client.handleMessage = (packet, done) => this.#handle(client, packet, take, done);
-    client.on('connect', ({ sessionPresent }) => {
+    client.on('connect', ({ sessionPresent = false }) => {
       this.#connection += 1;
       this.#connected = true;
       this.#log.info(
         { broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent },
         'connected to the broker',
       );
-      void this.#subscribe(client, protocolVersion).then((ok) => ok && granted());
+      void this.#subscribe(client, protocolVersion, sessionPresent).then((ok) => ok && granted());
     });
     client.on('close', () => {
       if (this.#connected && !this.#stopped)
@@ -135,26 +141,41 @@ export class MqttBroker implements Broker {
     });
   }
 
-  /** Subscribes to everything wanted. A broker that keeps the session replaces what it has (3.8.4). */
-  async #subscribe(client: MqttClient, protocolVersion: 4 | 5): Promise<boolean> {
+  /**
+   * Brings the session's subscriptions to what is wanted. What it holds already is not subscribed again: a broker
+   * would send the retained messages once more (3.8.3.1), and each would be a reading counted twice.
+   */
+  async #subscribe(client: MqttClient, protocolVersion: 4 | 5, sessionPresent: boolean): Promise<boolean> {
+    const held = sessionPresent ? await this.#heldSubscriptions.read() : [];
+    const wanted = new Set(this.#subscriptions.map(keyOf));
+    const known = new Set(held.map(keyOf));
+    const filters = new Set(this.#subscriptions.map(({ filter }) => filter));
+    const stale = held.map(({ filter }) => filter).filter((filter) => !filters.has(filter));
     try {
-      await Promise.all(
-        this.#subscriptions.map(async ({ filter, qos, identifier }) => {
-          const properties = protocolVersion === 5 ? { properties: { subscriptionIdentifier: identifier } } : {};
-          const grants = await client.subscribeAsync(filter, { qos: qos === 2 ? 1 : qos, ...properties });
-          for (const grant of grants) {
-            if (grant.qos >= 128)
-              this.#log.error({ filter }, 'the broker refuses the subscription; check its access rules');
-          }
-        }),
-      );
+      if (stale.length > 0) await client.unsubscribeAsync(stale);
+      const missing = this.#subscriptions.filter((subscription) => !known.has(keyOf(subscription)));
+      await Promise.all(missing.map((subscription) => this.#subscribeTo(client, protocolVersion, subscription)));
+      if (stale.length > 0 || missing.length > 0 || known.size !== wanted.size) {
+        await this.#heldSubscriptions.write(this.#subscriptions);
+      }
       return true;
     } catch (error) {
-      this.#log.warn(
-        { reason: (error as Error).message },
-        'subscribing failed; it is repeated with the next connection',
-      );
+      const reason = (error as Error).message;
+      this.#log.warn({ reason }, 'subscribing failed; it is repeated with the next connection');
       return false;
+    }
+  }
+
+  /** Rejects only when the connection is lost; a refused subscription is said and does not hold up the others. */
+  async #subscribeTo(client: MqttClient, protocolVersion: 4 | 5, subscription: Subscription): Promise<void> {
+    const { filter, qos, identifier } = subscription;
+    const properties = protocolVersion === 5 && { properties: { subscriptionIdentifier: identifier } };
+    try {
+      await client.subscribeAsync(filter, { qos: qos === 2 ? 1 : qos, ...properties });
+    } catch (error) {
+      if (!client.connected) throw error;
+      const reason = (error as Error).message;
+      this.#log.error({ filter, reason }, 'the broker refuses the subscription; check its access rules');
     }
   }
 
@@ -196,6 +217,34 @@ export class MqttBroker implements Broker {
       proceed();
     });
   }
+}
+
+/** What the broker holds for our session, as of the last time we were granted it. */
+class HeldSubscriptions {
+  readonly #file: string;
+  readonly #session: string;
+
+  constructor(file: string, session: string) {
+    this.#file = file;
+    this.#session = session;
+  }
+
+  async read(): Promise<readonly Subscription[]> {
+    try {
+      const kept = JSON.parse(await readFile(this.#file, 'utf8')) as { session: string; subscriptions: Subscription[] };
+      return kept.session === this.#session ? kept.subscriptions : [];
+    } catch {
+      return []; // then everything is subscribed again
+    }
+  }
+
+  async write(subscriptions: readonly Subscription[]): Promise<void> {
+    await writeFileAtomically(this.#file, JSON.stringify({ session: this.#session, subscriptions }));
+  }
+}
+
+function keyOf({ filter, qos, identifier }: Subscription): string {
+  return `${qos} ${identifier} ${filter}`;
 }
 
 const ACKNOWLEDGED_LATER = new Error('acknowledged when the journal has it');

@@ -1,5 +1,5 @@
+import { canonicalKey } from './line-key.ts';
 import type { Point } from './line-protocol.ts';
-import { canonicalKey } from './line-protocol.ts';
 
 export type ValueType = 'float' | 'integer' | 'unsigned' | 'string' | 'boolean';
 
@@ -13,6 +13,14 @@ export interface Series {
   readonly type: ValueType;
   /** Sorted by key. */
   readonly tags: ReadonlyMap<string, string>;
+}
+
+export interface Organization {
+  /** 16 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
 }
 
 export interface Bucket {

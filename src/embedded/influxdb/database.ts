@@ -11,9 +11,9 @@ import {
   UBIGINT,
   VARCHAR,
 } from '@duckdb/node-api';
-import type { ValueType } from './catalog.ts';
+import type { Series, ValueType } from './catalog.ts';
 
-/** The DuckDB file: its tables, one writer at a time, any number of readers beside it. */
+/** The DuckDB file: its tables, one writer, any number of readers beside it. */
 
 export const VALUE_TYPES: readonly ValueType[] = ['float', 'integer', 'unsigned', 'string', 'boolean'];
 
@@ -51,7 +51,6 @@ const TABLES = [
 export class Database {
   readonly #instance: DuckDBInstance;
   readonly #writer: DuckDBConnection;
-  #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(instance: DuckDBInstance, writer: DuckDBConnection) {
     this.#instance = instance;
@@ -76,22 +75,17 @@ export class Database {
     return new Database(instance, writer);
   }
 
-  /** Runs `work` in a transaction, after those before it: all of it is on disk when this resolves, or none. */
-  transaction<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    const run = async () => {
-      await this.#writer.run('BEGIN');
-      try {
-        const result = await work(this.#writer);
-        await this.#writer.run('COMMIT');
-        return result;
-      } catch (error) {
-        await this.#writer.run('ROLLBACK').catch(() => {}); // a failed COMMIT has rolled back already
-        throw error;
-      }
-    };
-    const result = this.#writing.then(run, run);
-    this.#writing = result;
-    return result;
+  /** Runs `work` in a transaction, all of which is on disk when this resolves. One at a time. */
+  async transaction<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    await this.#writer.run('BEGIN');
+    try {
+      const result = await work(this.#writer);
+      await this.#writer.run('COMMIT');
+      return result;
+    } catch (error) {
+      await this.#writer.run('ROLLBACK').catch(() => {}); // a failed COMMIT has rolled back already
+      throw error;
+    }
   }
 
   /** Runs a SELECT beside whatever is being written and returns its columns as arrays (BIGINT is bigint). */
@@ -105,8 +99,7 @@ export class Database {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#writing.catch(() => {});
+  close(): void {
     this.#writer.closeSync();
     this.#instance.closeSync();
   }
@@ -117,14 +110,26 @@ export function appendPoints(connection: DuckDBConnection, type: ValueType, colu
   return append(connection, `points_${type}`, [INTEGER, BIGINT, BIGINT, COLUMN[type].type], columns);
 }
 
-/** Appends rows of `series` (id, bucket, measurement, field, type, tags as JSON). */
-export function appendSeries(connection: DuckDBConnection, columns: DuckDBValue[][]): Promise<void> {
-  return append(connection, 'series', [INTEGER, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR], columns);
+export function appendSeries(connection: DuckDBConnection, series: readonly Series[]): Promise<void> {
+  return append(
+    connection,
+    'series',
+    [INTEGER, VARCHAR, VARCHAR, VARCHAR, VARCHAR, VARCHAR],
+    [
+      series.map(({ id }) => id),
+      series.map(({ bucket }) => bucket),
+      series.map(({ measurement }) => measurement),
+      series.map(({ field }) => field),
+      series.map(({ type }) => type),
+      series.map(({ tags }) => JSON.stringify([...tags])),
+    ],
+  );
 }
 
 async function append(connection: DuckDBConnection, table: string, types: DuckDBType[], columns: DuckDBValue[][]) {
-  const appender = await connection.createAppender(table);
   const rows = columns[0]!.length;
+  if (rows === 0) return;
+  const appender = await connection.createAppender(table);
   for (let start = 0; start < rows; start += CHUNK_ROWS) {
     const chunk = DuckDBDataChunk.create(types);
     chunk.setColumns(columns.map((column) => column.slice(start, start + CHUNK_ROWS)));

@@ -17,8 +17,9 @@ export async function write(exchange: Exchange): Promise<void> {
   const name = query.get('bucket') ?? '';
   if (name === '') throw new ApiError('not found', 'bucket not found');
   organizationOf(exchange);
-  const bucket = bucketOf(exchange, name);
+  bucketOf(exchange, name);
   const text = (await bodyOf(exchange)).toString('utf8');
+  const bucket = bucketOf(exchange, name); // it may have gone while the body came
   try {
     const points = reader.read(text, precision as Precision, now());
     const { dropped, reason } = await store.write(bucket.id, points);

@@ -30,7 +30,10 @@ function line({ measurement, tags, fields, time }: Written): string {
     if (typeof field === 'string') return `"${escaped(field, /["\\]/g)}"`;
     return String(field);
   };
-  const key = [escaped(measurement, /[, ]/g), ...tags.map((tag) => tag.map((part) => escaped(part, /[,= ]/g)).join('='))];
+  const key = [
+    escaped(measurement, /[, ]/g),
+    ...tags.map((tag) => tag.map((part) => escaped(part, /[,= ]/g)).join('=')),
+  ];
   const body = fields.map(([name, field]) => `${escaped(name, /[,= ]/g)}=${value(field)}`);
   return `${key.join(',')} ${body.join(',')}${time === undefined ? '' : ` ${time}`}`;
 }

@@ -38,6 +38,14 @@ async function bucketsOf(server: Influxdb, query = ''): Promise<BucketAnswer[]> 
   return ((await response.json()) as { buckets: BucketAnswer[] }).buckets;
 }
 
+/** The CSV of the number of points per series of bucket `b`. */
+async function countPoints(server: Influxdb): Promise<string> {
+  const flux = 'from(bucket: "b") |> range(start: 1970-01-01T00:00:00Z, stop: 1970-01-02T00:00:00Z) |> count()';
+  const response = await call(server, 'POST', '/api/v2/query?org=o', flux, { 'content-type': 'application/vnd.flux' });
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
 describe('embedded InfluxDB', () => {
   test('says that it is there, without a token', async () => {
     const { url } = await start(await temporaryFolder());
@@ -94,6 +102,53 @@ describe('embedded InfluxDB', () => {
     const response = await call(server, 'POST', '/api/v2/write?org=o&bucket=b', body(), headers);
     expect([response.status, await response.json()]).toMatchObject([413, { code: 'request too large' }]);
     expect((await call(server, 'POST', '/api/v2/write?org=o&bucket=b', 'm f=1')).status).toBe(204);
+  });
+
+  test('a bad line refuses the request, a type conflict only its point', async () => {
+    const server = await start(await temporaryFolder());
+    const write = async (body: string) => {
+      const response = await call(server, 'POST', '/api/v2/write?org=o&bucket=b', body);
+      return [response.status, response.status === 204 ? undefined : await response.json()];
+    };
+    const message = "unable to parse 'm f=': missing field value";
+    expect(await write('m f=1 1\nm f=')).toEqual([400, { code: 'invalid', message }]);
+    expect(await write('m f=1i 1\nm f=2 2\nm f=3i 3')).toEqual([
+      422,
+      {
+        code: 'unprocessable entity',
+        message:
+          'failure writing points to database: partial write: field type conflict: input field "f" on measurement "m" is type float, already exists as type integer dropped=1',
+      },
+    ]);
+    expect(await countPoints(server)).toContain(',2,');
+  });
+
+  test('points are deleted by time and tags', async () => {
+    const server = await start(await temporaryFolder());
+    await call(
+      server,
+      'POST',
+      '/api/v2/write?org=o&bucket=b&precision=s',
+      'm,t=a f=1 1\nm,t=a f=1 2\nm,t=a f=1 3\nm,t=b f=1 2',
+    );
+    const deletion = {
+      start: '1970-01-01T00:00:01Z',
+      stop: '1970-01-01T00:00:02Z',
+      predicate: '_measurement="m" AND t="a"',
+    };
+    expect((await call(server, 'POST', '/api/v2/delete?org=o&bucket=b', JSON.stringify(deletion))).status).toBe(204);
+    const counts = (await countPoints(server))
+      .trim()
+      .split('\r\n')
+      .filter((row) => row !== '');
+    expect(counts).toHaveLength(3);
+    const refused = await call(
+      server,
+      'POST',
+      '/api/v2/delete?org=o&bucket=b',
+      JSON.stringify({ ...deletion, predicate: 't="a" OR t="b"' }),
+    );
+    expect([refused.status, await refused.json()]).toMatchObject([400, { code: 'invalid' }]);
   });
 
   test('parallel writes of one series are all stored', async () => {

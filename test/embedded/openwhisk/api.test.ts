@@ -677,12 +677,16 @@ const groups: Record<string, readonly Row[]> = {
   ],
 };
 
-describe.each(Object.entries(groups))('%s', (_, rows) => {
-  test.each(rows)('%s %s', async (method, path, body, status, answer, options) => {
-    const got = await host.client.call(method, path, body, options);
-    expect([got.status, got.json ?? got.text]).toEqual([status, answer]);
+for (const [group, rows] of Object.entries(groups)) {
+  describe(group, () => {
+    for (const [at, [method, path, body, status, answer, options]] of rows.entries()) {
+      test(`${at + 1}: ${method} ${path.slice(0, 60)} → ${status}`, async () => {
+        const got = await host.client.call(method, path, body, options);
+        expect([got.status, got.json ?? got.text]).toEqual([status, answer]);
+      });
+    }
   });
-});
+}
 
 describe('headers', () => {
   test("a request's own id is echoed and is the error's code; one that begins with sid_ is replaced", async () => {

@@ -1,5 +1,5 @@
-import type { Cell, ScalarType } from './values.ts';
 import { TDigest } from './tdigest.ts';
+import type { Cell, ScalarType } from './values.ts';
 
 /**
  * The functions that make one value (aggregates) or choose one row (selectors) of many. `_value`s come in as the
@@ -7,7 +7,7 @@ import { TDigest } from './tdigest.ts';
  */
 
 export type AggregateName = 'count' | 'sum' | 'mean' | 'spread' | 'stddev' | 'quantile';
-export type SelectorName = 'first' | 'last' | 'min' | 'max';
+export type SelectorName = 'first' | 'last' | 'min' | 'max' | 'quantile_selector';
 
 export interface Aggregate {
   readonly name: AggregateName;
@@ -41,7 +41,10 @@ export const sum: Aggregate = {
     const values = present(cells);
     if (values.length === 0) return null;
     if (type === 'float') return (values as number[]).reduce((total, value) => total + value, 0);
-    return wrap((values as bigint[]).reduce((total, value) => total + value, 0n), type);
+    return wrap(
+      (values as bigint[]).reduce((total, value) => total + value, 0n),
+      type,
+    );
   },
 };
 
@@ -118,7 +121,7 @@ export function exactQuantile(q: number): Aggregate {
   };
 }
 
-export const selectors: Readonly<Record<SelectorName, Selector>> = {
+export const selectors = {
   first: {
     name: 'first',
     supports: () => true,
@@ -139,13 +142,16 @@ export const selectors: Readonly<Record<SelectorName, Selector>> = {
     supports: (type) => isNumeric(type) || type === 'time',
     choose: (cells) => extreme(cells, (cell, best) => cell > best),
   },
-};
+} as const satisfies Record<string, Selector>;
 
 function found(index: number): number | undefined {
   return index < 0 ? undefined : index;
 }
 
-function extreme(cells: readonly Cell[], beats: (cell: NonNullable<Cell>, best: NonNullable<Cell>) => boolean): number | undefined {
+function extreme(
+  cells: readonly Cell[],
+  beats: (cell: NonNullable<Cell>, best: NonNullable<Cell>) => boolean,
+): number | undefined {
   let best: number | undefined;
   cells.forEach((cell, index) => {
     if (cell !== null && (best === undefined || beats(cell, cells[best]!))) best = index;

@@ -47,12 +47,27 @@ export type Expression =
   | (Node & { readonly kind: 'array'; readonly elements: readonly Expression[] })
   | (Node & { readonly kind: 'record'; readonly with?: Expression; readonly properties: readonly Property[] })
   | (Node & { readonly kind: 'function'; readonly parameters: readonly Parameter[]; readonly body: Expression | Block })
-  | (Node & { readonly kind: 'call'; readonly callee: Expression; readonly args: readonly Property[]; readonly piped?: Expression })
+  | (Node & {
+      readonly kind: 'call';
+      readonly callee: Expression;
+      readonly args: readonly Property[];
+      readonly piped?: Expression;
+    })
   | (Node & { readonly kind: 'member'; readonly object: Expression; readonly property: string })
   | (Node & { readonly kind: 'index'; readonly object: Expression; readonly index: Expression })
   | (Node & { readonly kind: 'unary'; readonly operator: '-' | '+' | 'not' | 'exists'; readonly argument: Expression })
-  | (Node & { readonly kind: 'binary'; readonly operator: BinaryOperator; readonly left: Expression; readonly right: Expression })
-  | (Node & { readonly kind: 'logical'; readonly operator: 'and' | 'or'; readonly left: Expression; readonly right: Expression })
+  | (Node & {
+      readonly kind: 'binary';
+      readonly operator: BinaryOperator;
+      readonly left: Expression;
+      readonly right: Expression;
+    })
+  | (Node & {
+      readonly kind: 'logical';
+      readonly operator: 'and' | 'or';
+      readonly left: Expression;
+      readonly right: Expression;
+    })
   | (Node & {
       readonly kind: 'conditional';
       readonly test: Expression;

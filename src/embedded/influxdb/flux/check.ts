@@ -119,7 +119,8 @@ function staticValue(expression: Expression, names: Names): Value | undefined {
   return object !== undefined && isRecord(object) ? object.get(expression.property) : undefined;
 }
 
-function literalType(expression: Expression): string | undefined {
+/** The type of an expression whose form alone tells it. */
+export function literalType(expression: Expression): string | undefined {
   switch (expression.kind) {
     case 'string':
     case 'interpolation':

@@ -68,7 +68,8 @@ export class CsvWriter {
   error(message: string): string {
     const rows = this.#wrote ? [''] : [];
     for (const annotation of this.#annotations) {
-      const [a, b] = annotation === 'datatype' ? ['string', 'string'] : annotation === 'group' ? ['true', 'true'] : ['', ''];
+      const [a, b] =
+        annotation === 'datatype' ? ['string', 'string'] : annotation === 'group' ? ['true', 'true'] : ['', ''];
       rows.push(this.#row([`#${annotation}`, a, b]));
     }
     rows.push(this.#row(['', 'error', 'reference']), this.#row(['', message, '']));
@@ -118,7 +119,12 @@ export class CsvWriter {
     if (field === '') return field;
     const first = field.charCodeAt(0);
     const needsQuotes =
-      field === '\\.' || first === 32 || first === 9 || field.includes('"') || field.includes('\n') || field.includes('\r') ||
+      field === '\\.' ||
+      first === 32 ||
+      first === 9 ||
+      field.includes('"') ||
+      field.includes('\n') ||
+      field.includes('\r') ||
       field.includes(this.#dialect.delimiter);
     return needsQuotes ? `"${field.replaceAll('"', '""').replaceAll('\r\n', '\n').replaceAll('\n', '\r\n')}"` : field;
   }

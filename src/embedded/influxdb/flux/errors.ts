@@ -33,7 +33,10 @@ export function callError(name: string, span: Span, message: string): FluxError 
   return new FluxError(`error calling function "${name}" @${formatSpan(span)}: ${message}`);
 }
 
-/** Wrong in the data that a transformation met. */
+/** Something in the data that a transformation can't go on with; what runs the transformation adds its name and place. */
+export class Fault extends Error {}
+
+/** Wrong in the data, told without a place. */
 export function runtimeError(message: string): FluxError {
   return new FluxError(`runtime error: ${message}`);
 }

@@ -1,13 +1,13 @@
 import type { Block, Expression, FunctionExpression, Property, Script, Span, Statement } from './ast.ts';
-import { FluxError, semanticError } from './errors.ts';
+import { FluxError, semanticError, syntaxError } from './errors.ts';
 import { applyOperator } from './operators.ts';
 import { Stream } from './stream.ts';
-import { Duration, formatTime } from './time.ts';
+import { Duration, formatTimeInFull } from './time.ts';
 import {
   FluxFunction,
   FluxRecord,
-  formatCell,
   type FunctionParameter,
+  formatCell,
   isRecord,
   isScalar,
   NULL,
@@ -59,7 +59,15 @@ export class Scope {
   }
 }
 
-type Widened<T> = T extends string ? string : T extends boolean ? boolean : T extends number ? number : T extends bigint ? bigint : T;
+type Widened<T> = T extends string
+  ? string
+  : T extends boolean
+    ? boolean
+    : T extends number
+      ? number
+      : T extends bigint
+        ? bigint
+        : T;
 
 /** The values of a call, after it was checked that they are those the function takes. */
 export class Arguments {
@@ -145,7 +153,13 @@ export function runScript(script: Script, scope: Scope, session: Session): void 
     if (statement.kind === 'assignment') scope.set(statement.name, evaluate(statement.value, scope, session));
     else if (statement.kind === 'expression') {
       const value = evaluate(statement.expression, scope, session);
-      if (value instanceof Stream && value.operation !== 'yield') addResult(session, '_result', value);
+      if (!(value instanceof Stream) || value.operation === 'yield') continue;
+      if (session.results.some(({ name }) => name === '_result')) {
+        throw new FluxError(
+          'failed to initialize execute state: tried to produce more than one result with the name "_result"',
+        );
+      }
+      addResult(session, '_result', value);
     }
   }
 }
@@ -157,6 +171,7 @@ export function addResult(session: Session, name: string, stream: Stream): void 
       `error in building plan while starting program: found more than one call to yield() with the name "${name}"`,
     );
   }
+  stream.uses++;
   session.results.push({ name, stream });
 }
 
@@ -175,7 +190,7 @@ export function evaluate(expression: Expression, scope: Scope, session: Session)
       return member(evaluate(expression.object, scope, session), expression.property, expression.span);
     case 'binary': {
       const left = evaluate(expression.left, scope, session);
-      return applyOperator(expression.operator, left, evaluate(expression.right, scope, session), expression.span);
+      return applyOperator(expression.operator, left, evaluate(expression.right, scope, session));
     }
     case 'logical':
       return logical(expression, scope, session);
@@ -194,7 +209,11 @@ export function evaluate(expression: Expression, scope: Scope, session: Session)
     case 'array':
       return expression.elements.map((element) => evaluate(element, scope, session));
     case 'index':
-      return index(evaluate(expression.object, scope, session), evaluate(expression.index, scope, session), expression.span);
+      return index(
+        evaluate(expression.object, scope, session),
+        evaluate(expression.index, scope, session),
+        expression.span,
+      );
     case 'duration':
       return new Duration(expression.months, expression.nanoseconds);
     case 'time':
@@ -214,7 +233,7 @@ export function regexp(source: string, span: Span): Regexp {
     return new Regexp(source);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw semanticError(span, `regex parse error: ${source}: ${error.message}`);
+    throw syntaxError(span, `regex parse error: ${error.message}`);
   }
 }
 
@@ -222,7 +241,8 @@ function member(object: Value, property: string, span: Span): Value {
   if (object instanceof Null) return NULL;
   if (!isRecord(object)) throw semanticError(span, `expected {A with ${property}: B} but found ${typeOf(object)}`);
   const value = object.get(property);
-  if (value === undefined && object instanceof FluxRecord) throw semanticError(span, `record is missing label ${property}`);
+  if (value === undefined && object instanceof FluxRecord)
+    throw semanticError(span, `record is missing label ${property}`);
   return value ?? NULL;
 }
 
@@ -285,7 +305,8 @@ function interpolate(parts: readonly (string | Expression)[], scope: Scope, sess
       continue;
     }
     const value = evaluate(part, scope, session);
-    if (value instanceof Null) throw new FluxError('runtime error: failed to evaluate map function: cannot interpolate a null value');
+    if (value instanceof Null)
+      throw new FluxError('runtime error: failed to evaluate map function: invalid interpolation type');
     text += toText(value) ?? fail(part.span, value);
   }
   return text;
@@ -297,23 +318,26 @@ function fail(span: Span, value: Value): never {
 
 /** As `string(v:)` and interpolation write a value; undefined if it has no such form. */
 export function toText(value: Value): string | undefined {
-  if (value instanceof Time) return formatTime(value.nanoseconds);
+  if (value instanceof Time) return formatTimeInFull(value.nanoseconds);
   if (value instanceof Duration) return value.toString();
-  return isScalar(value) && !(value instanceof Null) ? formatCell(toCell(value), typeOf(value) as ScalarType) : undefined;
+  return isScalar(value) && !(value instanceof Null)
+    ? formatCell(toCell(value), typeOf(value) as ScalarType)
+    : undefined;
 }
 
 function evaluateCall(expression: Extract<Expression, { kind: 'call' }>, scope: Scope, session: Session): Value {
   const piped = expression.piped && evaluate(expression.piped, scope, session);
   const callee = evaluate(expression.callee, scope, session);
   const values = new Map(expression.args.map(({ key, value }) => [key, evaluate(value, scope, session)]));
-  if (!(callee instanceof FluxFunction)) throw semanticError(expression.callee.span, `expected function but found ${typeOf(callee)}`);
+  if (!(callee instanceof FluxFunction))
+    throw semanticError(expression.callee.span, `expected function but found ${typeOf(callee)}`);
   if (piped !== undefined) {
     const receiver = callee.parameters.find((parameter) => parameter.piped);
     if (!receiver) throw semanticError(expression.span, 'function does not take a pipe argument');
     values.set(receiver.name, piped);
   }
   checkArguments(callee, [...values.keys()], expression.span, expression.args);
-  return callFunction(callee, values, expression.span, session);
+  return callFunction(callee, values, expression.span, session, expression.args);
 }
 
 /** @throws FluxError that names every argument that is missing or too many */
@@ -327,20 +351,35 @@ export function checkArguments(
   const problems: FluxError[] = [];
   for (const name of given.filter((one) => !known.includes(one))) {
     const place = properties.find(({ key }) => key === name)?.value.span ?? span;
-    const expected = known.length === 0 ? '' : ` (Expected one of ${known.map((one) => `\`${one}\``).join(', ')})`;
-    problems.push(semanticError(place, `found unexpected argument ${name}${expected}`));
+    problems.push(semanticError(place, `found unexpected argument ${name}${expectation(fn, given)}`));
   }
-  for (const { name, optional, piped } of fn.parameters) {
+  for (const { name, optional } of fn.parameters) {
     if (optional || given.includes(name)) continue;
-    problems.push(semanticError(span, piped ? `missing pipe argument ${name}` : `missing required argument ${name}`));
+    problems.push(semanticError(span, `missing required argument ${name}`));
   }
   if (problems.length > 0) throw new FluxError(problems.map(({ message }) => message).join('\n\n'));
 }
 
-/** Calls `fn` with arguments whose names were checked. */
-export function callFunction(fn: FluxFunction, values: ReadonlyMap<string, Value>, span: Span, session: Session): Value {
+/** What else might have been given: ` (Expected one of \`a\`, \`b\` or \`c\`)`. */
+function expectation({ parameters }: FluxFunction, given: readonly string[]): string {
+  const left = parameters.filter(({ name, piped }) => !piped && !given.includes(name)).map(({ name }) => `\`${name}\``);
+  const last = left.sort().pop();
+  if (last === undefined) return '';
+  return left.length === 0 ? ` (Expected ${last})` : ` (Expected one of ${left.join(', ')} or ${last})`;
+}
+
+/** Calls `fn` with arguments whose names were checked; `properties` tell where each stands in the script. */
+export function callFunction(
+  fn: FluxFunction,
+  values: ReadonlyMap<string, Value>,
+  span: Span,
+  session: Session,
+  properties: readonly Property[] = [],
+): Value {
   if (fn instanceof Builtin) {
-    for (const { name, type } of fn.parameters) checkType(values.get(name), type, name, span);
+    for (const { name, type } of fn.parameters) {
+      checkType(values.get(name), type, name, properties.find(({ key }) => key === name)?.value.span ?? span);
+    }
     return fn.run(new Arguments(values, span, session));
   }
   if (!(fn instanceof Closure)) throw new TypeError('a function of unknown make');

@@ -42,7 +42,8 @@ const UNITS: Readonly<Record<string, { months?: number; nanoseconds?: bigint }>>
 };
 
 const isDigit = (c: string) => c >= '0' && c <= '9';
-const isLetter = (c: string) => (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c === '_' || c === 'µ' || c > '\u00bf';
+const isLetter = (c: string) =>
+  (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c === '_' || c === 'µ' || c > '\u00bf';
 
 /** @throws FluxError for a character or literal that Flux doesn't have */
 export function tokenize(text: string): Token[] {
@@ -109,7 +110,7 @@ class Lexer {
       }
     }
     this.#at++;
-    throw syntaxError(this.spanFrom(start), `invalid statement: illegal character ${JSON.stringify(c)}`);
+    throw syntaxError(this.spanFrom(start), `invalid statement: ${c}`);
   }
 
   #skipBlanks(): void {
@@ -159,10 +160,14 @@ class Lexer {
     }
     if (isLetter(next ?? '')) return this.#duration(start, from);
     if (whole.length > 1 && whole[0] === '0') {
-      throw syntaxError(this.spanFrom(start), `invalid integer literal ${JSON.stringify(whole)}: nonzero value cannot start with 0`);
+      throw syntaxError(
+        this.spanFrom(start),
+        `invalid integer literal ${JSON.stringify(whole)}: nonzero value cannot start with 0`,
+      );
     }
     const value = BigInt(whole);
-    if (value > MAX_INTEGER) throw syntaxError(this.spanFrom(start), `invalid integer literal ${JSON.stringify(whole)}: value out of range`);
+    if (value > MAX_INTEGER)
+      throw syntaxError(this.spanFrom(start), `invalid integer literal ${JSON.stringify(whole)}: value out of range`);
     return { kind: 'integer', value, span: this.spanFrom(start) };
   }
 
@@ -176,13 +181,19 @@ class Lexer {
       while (isLetter(this.#text[this.#at] ?? '')) this.#at++;
       const unit = UNITS[this.#text.slice(unitFrom, this.#at)];
       if (!unit || count.length > 18) {
-        throw syntaxError(this.spanFrom(start), `invalid duration literal ${JSON.stringify(this.#text.slice(from, this.#at))}`);
+        throw syntaxError(
+          this.spanFrom(start),
+          `invalid duration literal ${JSON.stringify(this.#text.slice(from, this.#at))}`,
+        );
       }
       months += Number(count) * (unit.months ?? 0);
       nanoseconds += BigInt(count) * (unit.nanoseconds ?? 0n);
     }
     if (nanoseconds > MAX_INTEGER || months > 1_000_000) {
-      throw syntaxError(this.spanFrom(start), `invalid duration literal ${JSON.stringify(this.#text.slice(from, this.#at))}: value out of range`);
+      throw syntaxError(
+        this.spanFrom(start),
+        `invalid duration literal ${JSON.stringify(this.#text.slice(from, this.#at))}: value out of range`,
+      );
     }
     return { kind: 'duration', months, nanoseconds, span: this.spanFrom(start) };
   }
@@ -225,7 +236,8 @@ class Lexer {
         return { kind: 'string', parts, span: this.spanFrom(start) };
       }
       if (c === '$' && this.#text[this.#at + 1] === '{') {
-        if (depth >= MAX_INTERPOLATION_DEPTH) throw syntaxError(this.spanFrom(start), 'string interpolations are nested too deep');
+        if (depth >= MAX_INTERPOLATION_DEPTH)
+          throw syntaxError(this.spanFrom(start), 'string interpolations are nested too deep');
         if (text !== '') parts.push(text);
         text = '';
         this.#at += 2;

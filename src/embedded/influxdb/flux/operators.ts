@@ -1,4 +1,4 @@
-import type { BinaryOperator, Span } from './ast.ts';
+import type { BinaryOperator } from './ast.ts';
 import { FluxError } from './errors.ts';
 import { addDuration, Duration } from './time.ts';
 import { Null, nullOf, Regexp, type ScalarType, Time, type TypeName, typeOf, Uint, type Value } from './values.ts';
@@ -8,10 +8,10 @@ import { Null, nullOf, Regexp, type ScalarType, Time, type TypeName, typeOf, Uin
 const ARITHMETIC = new Set<BinaryOperator>(['+', '-', '*', '/', '%', '^']);
 
 /** @throws FluxError if the operator has no meaning for such operands */
-export function applyOperator(operator: BinaryOperator, left: Value, right: Value, span: Span): Value {
+export function applyOperator(operator: BinaryOperator, left: Value, right: Value): Value {
   if (operator === '=~' || operator === '!~') return match(operator, left, right);
   if (left instanceof Null || right instanceof Null) return nullResult(operator, left, right);
-  return ARITHMETIC.has(operator) ? arithmetic(operator, left, right, span) : compare(operator, left, right);
+  return ARITHMETIC.has(operator) ? arithmetic(operator, left, right) : compare(operator, left, right);
 }
 
 function match(operator: '=~' | '!~', left: Value, right: Value): Value {
@@ -27,14 +27,14 @@ function nullResult(operator: BinaryOperator, left: Value, right: Value): Value 
   return nullOf(types[0] as ScalarType | undefined);
 }
 
-function arithmetic(operator: BinaryOperator, left: Value, right: Value, span: Span): Value {
+function arithmetic(operator: BinaryOperator, left: Value, right: Value): Value {
   if (typeof left === 'number' && typeof right === 'number') return floatArithmetic(operator, left, right);
   if (typeof left === 'bigint' && typeof right === 'bigint') {
-    const result = intArithmetic(operator, left, right, span);
+    const result = intArithmetic(operator, left, right);
     return typeof result === 'number' ? result : BigInt.asIntN(64, result);
   }
   if (left instanceof Uint && right instanceof Uint) {
-    const result = intArithmetic(operator, left.value, right.value, span);
+    const result = intArithmetic(operator, left.value, right.value);
     return typeof result === 'number' ? result : new Uint(BigInt.asUintN(64, result));
   }
   if (typeof left === 'string' && typeof right === 'string' && operator === '+') return left + right;
@@ -67,7 +67,7 @@ function floatArithmetic(operator: BinaryOperator, a: number, b: number): number
   }
 }
 
-function intArithmetic(operator: BinaryOperator, a: bigint, b: bigint, span: Span): bigint | number {
+function intArithmetic(operator: BinaryOperator, a: bigint, b: bigint): bigint | number {
   switch (operator) {
     case '+':
       return a + b;
@@ -78,7 +78,7 @@ function intArithmetic(operator: BinaryOperator, a: bigint, b: bigint, span: Spa
     case '/':
     case '%':
       if (b === 0n) {
-        throw new FluxError(`runtime error @${span.start.line}:${span.start.column}: ${operator === '/' ? 'cannot divide by zero' : 'cannot mod zero'}`);
+        throw new FluxError(`runtime error: ${operator === '/' ? 'cannot divide by zero' : 'cannot mod zero'}`);
       }
       return operator === '/' ? a / b : a % b;
     default:
@@ -92,7 +92,13 @@ function compare(operator: BinaryOperator, left: Value, right: Value): boolean {
   const equality = operator === '==' || operator === '!=';
   const numeric = typeof a !== 'string' && typeof a !== 'boolean' && typeof b !== 'string' && typeof b !== 'boolean';
   const times = left instanceof Time === right instanceof Time;
-  if (a === undefined || b === undefined || !times || (typeof a !== typeof b && !numeric) || (typeof a === 'boolean' && !equality)) {
+  if (
+    a === undefined ||
+    b === undefined ||
+    !times ||
+    (typeof a !== typeof b && !numeric) ||
+    (typeof a === 'boolean' && !equality)
+  ) {
     throw unsupported(typeOf(left), operator, typeOf(right));
   }
   // An int and a float compare as numbers, so not with ===.

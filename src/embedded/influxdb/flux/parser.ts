@@ -1,5 +1,16 @@
-import type { BinaryOperator, Block, Expression, Import, Parameter, Position, Property, Script, Span, Statement } from './ast.ts';
-import { syntaxError } from './errors.ts';
+import type {
+  BinaryOperator,
+  Block,
+  Expression,
+  Import,
+  Parameter,
+  Position,
+  Property,
+  Script,
+  Span,
+  Statement,
+} from './ast.ts';
+import { FluxError, syntaxError } from './errors.ts';
 import { type Token, tokenize } from './lexer.ts';
 
 /** Recursive descent over Flux's grammar; one method per precedence level, loosest first. */
@@ -9,7 +20,21 @@ const MAX_NESTING = 128;
 const MAX_HEIGHT = 1000;
 
 const COMPARISONS = new Set(['==', '!=', '<', '<=', '>', '>=', '=~', '!~']);
-const KEYWORDS = new Set(['and', 'or', 'not', 'exists', 'if', 'then', 'else', 'import', 'package', 'option', 'return', 'builtin', 'testcase']);
+const KEYWORDS = new Set([
+  'and',
+  'or',
+  'not',
+  'exists',
+  'if',
+  'then',
+  'else',
+  'import',
+  'package',
+  'option',
+  'return',
+  'builtin',
+  'testcase',
+]);
 
 /** @throws FluxError naming what was expected where */
 export function parse(text: string): Script {
@@ -57,7 +82,8 @@ class Parser {
     if (this.#isWord('option')) {
       this.#at++;
       const name = this.#identifier();
-      if (this.#isPunctuation('.')) throw syntaxError(this.#peek().span, `options of packages are not supported: ${name}`);
+      if (this.#isPunctuation('.'))
+        throw syntaxError(this.#peek().span, `options of packages are not supported: ${name}`);
       this.#expect('=');
       const value = this.#expression();
       return { kind: 'option', name, value, span: this.#since(start) };
@@ -72,6 +98,9 @@ class Parser {
       this.#at += 2;
       const value = this.#expression();
       return { kind: 'assignment', name: token.text, value, span: this.#since(start) };
+    }
+    if (token.kind === 'identifier' && (token.text === 'import' || token.text === 'package')) {
+      throw syntaxError(token.span, `invalid statement: ${token.text}`);
     }
     const expression = this.#expression();
     return { kind: 'expression', expression, span: this.#since(start) };
@@ -319,7 +348,12 @@ class Parser {
       const base = this.#node(first.span.start, { kind: 'identifier', name: first.text });
       const properties = this.#isPunctuation('}') ? [] : this.#properties('}');
       this.#expect('}');
-      return this.#node(start, { kind: 'record', with: base, properties }, base, ...properties.map(({ value }) => value));
+      return this.#node(
+        start,
+        { kind: 'record', with: base, properties },
+        base,
+        ...properties.map(({ value }) => value),
+      );
     }
     const properties = this.#isPunctuation('}') ? [] : this.#properties('}');
     this.#expect('}');
@@ -342,6 +376,9 @@ class Parser {
       } else {
         const value = this.#node(start, { kind: 'identifier', name: key });
         properties.push({ key, value, span: token.span });
+      }
+      if (closing === ')' && properties.slice(0, -1).some((property) => property.key === key)) {
+        throw new FluxError(`duplicate keyword parameter specified: ${JSON.stringify(key)}`);
       }
       if (!this.#isPunctuation(',')) return properties;
       this.#at++;
@@ -408,10 +445,33 @@ const EXPONENT = new Set(['^']);
 
 /** What InfluxDB calls its tokens. */
 const TOKEN_NAMES: Readonly<Record<string, string>> = {
-  '(': 'LPAREN', ')': 'RPAREN', '[': 'LBRACK', ']': 'RBRACK', '{': 'LBRACE', '}': 'RBRACE',
-  ',': 'COMMA', ':': 'COLON', '.': 'DOT', '=': 'ASSIGN', '=>': 'ARROW', '|>': 'PIPE_FORWARD', '<-': 'PIPE_RECEIVE',
-  '+': 'ADD', '-': 'SUB', '*': 'MUL', '/': 'DIV', '%': 'MOD', '^': 'POW',
-  '==': 'EQ', '!=': 'NEQ', '<': 'LT', '<=': 'LTE', '>': 'GT', '>=': 'GTE', '=~': 'REGEXEQ', '!~': 'REGEXNEQ',
+  '(': 'LPAREN',
+  ')': 'RPAREN',
+  '[': 'LBRACK',
+  ']': 'RBRACK',
+  '{': 'LBRACE',
+  '}': 'RBRACE',
+  ',': 'COMMA',
+  ':': 'COLON',
+  '.': 'DOT',
+  '=': 'ASSIGN',
+  '=>': 'ARROW',
+  '|>': 'PIPE_FORWARD',
+  '<-': 'PIPE_RECEIVE',
+  '+': 'ADD',
+  '-': 'SUB',
+  '*': 'MUL',
+  '/': 'DIV',
+  '%': 'MOD',
+  '^': 'POW',
+  '==': 'EQ',
+  '!=': 'NEQ',
+  '<': 'LT',
+  '<=': 'LTE',
+  '>': 'GT',
+  '>=': 'GTE',
+  '=~': 'REGEXEQ',
+  '!~': 'REGEXNEQ',
 };
 
 function describe(token: Token): string {

@@ -7,7 +7,7 @@ import { BucketSource, Read } from './source.ts';
 import type { Step, Stream, WindowColumns } from './stream.ts';
 import type { FluxFunction } from './values.ts';
 import type { Bounds, Windows } from './window.ts';
-import { AggregateRead } from './windowed-read.ts';
+import { AggregateRead, isKnown } from './windowed-read.ts';
 import { cutIntoWindows } from './windowing.ts';
 
 /**
@@ -40,10 +40,10 @@ export function planFilter(
   return rest.length > 0 ? inMemory(read, rest) : read;
 }
 
-/** `group(columns:, mode: "by")` of a read can be part of it if it groups by what series have. */
+/** `group(columns:, mode: "by")` of a read becomes part of it if it groups by what series have; the last one counts. */
 export function planGroup(input: Stream, columns: readonly string[], inMemory: () => Stream): Stream {
   const ofSeries = columns.every((label) => label !== '_time' && label !== '_value');
-  if (!(input instanceof Read) || input.selection.groupBy || !ofSeries) return inMemory();
+  if (!(input instanceof Read) || !ofSeries) return inMemory();
   return new Read({ ...input.selection, groupBy: columns });
 }
 
@@ -61,9 +61,13 @@ export function planWindow(input: Stream, windows: Windows, columns: WindowColum
 
 /** Under a `duplicate` of a window's bound as `_time`: the windowed aggregate, of a read or (counts, sums and means) not. */
 function aggregateBeneath({ step, inputs }: Stream): Stream | undefined {
-  if (step?.kind !== 'duplicate' || step.as !== '_time' || (step.column !== '_start' && step.column !== '_stop')) return undefined;
+  if (step?.kind !== 'duplicate' || step.as !== '_time' || (step.column !== '_start' && step.column !== '_stop'))
+    return undefined;
   let below = inputs[0]!;
-  if (below instanceof AggregateRead) return below.spec.windows && below.spec.timeFrom === undefined ? below : undefined;
+  if (below instanceof AggregateRead) {
+    const { windows, timeFrom } = below.spec;
+    return windows && !windows.isInfinite && timeFrom === undefined ? below : undefined;
+  }
   if (below.step?.kind === 'fill') below = below.inputs[0]!;
   const isAggregate = below.step?.kind === 'aggregate' && TIME_FIRST.has(below.step.name);
   return isAggregate && below.inputs[0]!.step?.kind === 'window' ? below : undefined;
@@ -80,12 +84,14 @@ export function planAggregate(
   input: Stream,
   fn: Aggregate | Selector,
   column: string,
+  call: { readonly name: string; readonly span: Span },
   inMemory: (step: Step) => Stream,
 ): Stream {
   const { step } = input;
   const source = step?.kind === 'window' ? input.inputs[0] : input;
-  if (column === '_value' && source instanceof Read) {
-    const base = { read: source, fn, fillEmpty: false, timeFrom: undefined };
+  if (column === '_value' && source instanceof Read && isKnown(fn)) {
+    if (source === input) source.uses++;
+    const base = { read: source, fn, call, fillEmpty: false, timeFrom: undefined };
     if (!step) return new AggregateRead({ ...base, windows: undefined, createEmpty: false });
     if (step.kind === 'window' && isDefault(step.columns)) {
       return new AggregateRead({ ...base, windows: step.windows, createEmpty: step.columns.createEmpty });

@@ -12,7 +12,12 @@ export type Literal = string | boolean | number | bigint | Regexp;
 
 export type Predicate =
   | { readonly kind: 'logical'; readonly operator: 'and' | 'or'; readonly left: Predicate; readonly right: Predicate }
-  | { readonly kind: 'comparison'; readonly label: string; readonly operator: BinaryOperator; readonly literal: Literal }
+  | {
+      readonly kind: 'comparison';
+      readonly label: string;
+      readonly operator: BinaryOperator;
+      readonly literal: Literal;
+    }
   /** Any expression over labels that are the same in all rows of a series: asked once per series. */
   | { readonly kind: 'computed'; readonly holds: (series: RecordValue) => boolean };
 
@@ -102,7 +107,8 @@ export function usesLabels(expression: Expression, parameter: string, allowed: (
     case 'identifier':
       return expression.name !== parameter;
     case 'member':
-      if (expression.object.kind === 'identifier' && expression.object.name === parameter) return allowed(expression.property);
+      if (expression.object.kind === 'identifier' && expression.object.name === parameter)
+        return allowed(expression.property);
       return ok(expression.object);
     case 'binary':
     case 'logical':
@@ -112,7 +118,11 @@ export function usesLabels(expression: Expression, parameter: string, allowed: (
     case 'conditional':
       return ok(expression.test) && ok(expression.consequent) && ok(expression.alternate);
     case 'call':
-      return ok(expression.callee) && expression.args.every(({ value }) => ok(value)) && (!expression.piped || ok(expression.piped));
+      return (
+        ok(expression.callee) &&
+        expression.args.every(({ value }) => ok(value)) &&
+        (!expression.piped || ok(expression.piped))
+      );
     case 'array':
       return expression.elements.every(ok);
     case 'interpolation':
@@ -160,7 +170,14 @@ function tagHolds(tag: string, operator: BinaryOperator, literal: Literal): bool
   return (tag === literal) === (operator === '==');
 }
 
-const SQL_OPERATORS: Readonly<Record<string, string>> = { '==': '=', '!=': '<>', '<': '<', '<=': '<=', '>': '>', '>=': '>=' };
+const SQL_OPERATORS: Readonly<Record<string, string>> = {
+  '==': '=',
+  '!=': '<>',
+  '<': '<',
+  '<=': '<=',
+  '>': '>',
+  '>=': '>=',
+};
 
 function valueSql(operator: BinaryOperator, literal: Literal, type: string): Residual {
   if (literal instanceof Regexp) {
@@ -173,7 +190,8 @@ function valueSql(operator: BinaryOperator, literal: Literal, type: string): Res
   if (type === 'string' && typeof literal === 'string') return `value ${comparison} ${quote(literal)}`;
   if (type === 'boolean' && typeof literal === 'boolean') return `value ${comparison} ${literal}`;
   if (numeric && typeof literal === 'number') return `value::DOUBLE ${comparison} ${quote(String(literal))}::DOUBLE`;
-  if (numeric && typeof literal === 'bigint') return `value ${comparison} ${literal}::${type === 'float' ? 'DOUBLE' : 'BIGINT'}`;
+  if (numeric && typeof literal === 'bigint')
+    return `value ${comparison} ${literal}::${type === 'float' ? 'DOUBLE' : 'BIGINT'}`;
   return false;
 }
 

@@ -3,6 +3,7 @@ import { FluxError } from './errors.ts';
 import { type Predicate, residual } from './predicate.ts';
 import { type Run, Stream } from './stream.ts';
 import { type Column, constant, GroupKey, type KeyColumn, Table } from './table.ts';
+import { floorDivide, NANOSECONDS_PER_SECOND } from './time.ts';
 import type { Cell, RecordValue, ScalarType, Value } from './values.ts';
 import type { Bounds } from './window.ts';
 
@@ -210,12 +211,18 @@ async function fetchPoints(chosen: readonly ChosenSeries[], range: Bounds, run: 
 export function takeRows(run: Run, rows: number): void {
   run.rowsLeft -= rows;
   if (run.rowsLeft < 0) {
-    throw new FluxError(`the query reads more than ${MAX_ROWS} rows; narrow its range or filter, or aggregate right after them`);
+    throw new FluxError(
+      `the query reads more than ${MAX_ROWS} rows; narrow its range or filter, or aggregate right after them`,
+    );
   }
 }
 
 /** A group whose series differ in type ends in an error after the rows that still fit, as in InfluxDB. */
-function* groupTable(selection: Selection, group: readonly ChosenSeries[], points: ReadonlyMap<Series, Points>): Generator<Table> {
+function* groupTable(
+  selection: Selection,
+  group: readonly ChosenSeries[],
+  points: ReadonlyMap<Series, Points>,
+): Generator<Table> {
   const present = group.filter(({ series }) => points.has(series));
   const first = present[0];
   if (!first) return;
@@ -251,38 +258,58 @@ function tagColumn(label: string, group: readonly ChosenSeries[], lengths: reado
 
 /** `keep |> group |> distinct` of one tag: the values that it has in series with points in the range, in order. */
 export function tagValuesOf(input: Stream, tag: string): Stream {
-  return listed(input, (table) => {
-    const column = table.column(tag);
-    return column ? column.cells : [];
-  }, ({ labels }) => labels.text(tag) ?? []);
-}
-
-/** `keys |> keep |> distinct`: the names of all key columns of series with points in the range, in order. */
-export function tagKeysOf(input: Stream): Stream {
-  return listed(input, (table) => table.key.columns.map(({ label }) => label), ({ labels }) => ['_start', '_stop', ...labels.labels]);
-}
-
-function listed(
-  input: Stream,
-  ofTable: (table: Table) => readonly Cell[],
-  ofSeries: (chosen: ChosenSeries) => string | readonly string[],
-): Stream {
   return new Stream('distinct', [input], async function* (run) {
-    const found = new Set<Cell>();
+    const values = new Set<Cell>();
     if (input instanceof Read) {
-      const chosen = await withPoints(chooseSeries(input.selection, run), input.selection.range, run);
-      for (const one of chosen) for (const text of [ofSeries(one)].flat()) found.add(text);
-    } else for await (const table of input.tables(run)) for (const cell of ofTable(table)) found.add(cell);
-    const cells = [...found].sort();
-    if (cells.length > 0) yield new Table(new GroupKey([]), [{ label: '_value', type: 'string', cells }], cells.length);
+      const chosen = chooseSeries(input.selection, run);
+      // Of measurements it keeps one list, whatever the time.
+      const known = tag === '_measurement' && chosen.every(({ condition }) => condition === undefined);
+      const found = known ? chosen : await withPoints(chosen, input.selection, run);
+      for (const { labels } of found) values.add(labels.text(tag) ?? null);
+    } else
+      for await (const table of input.tables(run)) for (const cell of table.column(tag)?.cells ?? []) values.add(cell);
+    yield listTable([...values].filter((value) => value !== null).sort());
   });
 }
 
-async function withPoints(chosen: readonly ChosenSeries[], range: Bounds, run: Run): Promise<ChosenSeries[]> {
+/** `keys |> keep |> distinct`: the names of all key columns of series with points in the range, the bounds first. */
+export function tagKeysOf(input: Stream): Stream {
+  const bounds = ['_start', '_stop'];
+  return new Stream('distinct', [input], async function* (run) {
+    const names = new Set<string>();
+    if (input instanceof Read) {
+      const found = await withPoints(chooseSeries(input.selection, run), input.selection, run);
+      for (const { labels } of found) for (const label of labels.labels) names.add(label);
+    } else for await (const { key } of input.tables(run)) for (const { label } of key.columns) names.add(label);
+    const others = [...names].filter((name) => !bounds.includes(name)).sort();
+    yield listTable([...bounds, ...others]);
+  });
+}
+
+function listTable(cells: readonly Cell[]): Table {
+  return new Table(new GroupKey([]), [{ label: '_value', type: 'string', cells }], cells.length);
+}
+
+/** InfluxDB answers such questions from the indexes of its shards: the range is widened to the shards that it touches. */
+async function withPoints(chosen: readonly ChosenSeries[], selection: Selection, run: Run): Promise<ChosenSeries[]> {
+  const range = shardsOf(selection, run);
   const present = new Set<number>();
   for (const group of sameQuery(chosen)) {
     const { columns } = await run.store.query(`SELECT DISTINCT series FROM (${await rowsSql(group, range, run)}) AS r`);
     for (const id of (columns[0] ?? []) as number[]) present.add(id);
   }
   return chosen.filter(({ series }) => present.has(series.id));
+}
+
+const DAY = 86_400n * NANOSECONDS_PER_SECOND;
+
+/** A shard covers a week from Monday, less if the bucket keeps its points for less than half a year. */
+function shardsOf({ bucketId, range }: Selection, run: Run): Bounds {
+  const keptDays = (run.store.bucketById(bucketId)?.retentionSeconds ?? 0) / 86_400;
+  const length = keptDays === 0 || keptDays > 180 ? 7n * DAY : keptDays >= 2 ? DAY : DAY / 24n;
+  const monday = 4n * DAY; // 1970-01-05
+  const start = floorDivide(range.start - monday, length) * length + monday;
+  const stop = (floorDivide(range.stop - monday, length) + 1n) * length + monday;
+  const limit = 2n ** 63n;
+  return { start: start < -limit ? -limit : start, stop: stop >= limit ? limit - 1n : stop };
 }

@@ -1,6 +1,6 @@
 import type { Store } from '../store.ts';
 import type { Span } from './ast.ts';
-import { FluxError, formatSpan } from './errors.ts';
+import { Fault, FluxError, formatSpan } from './errors.ts';
 import type { Table } from './table.ts';
 import { FluxStream } from './values.ts';
 import type { Bounds, Windows } from './window.ts';
@@ -33,6 +33,8 @@ export class Stream extends FluxStream {
   readonly operation: string;
   readonly step: Step | undefined;
   readonly inputs: readonly Stream[];
+  /** How many streams are made of this one: InfluxDB's storage takes work in from one only. */
+  uses = 0;
   /** The time range that its rows lie in, if a `range` set one. */
   readonly bounds: Bounds | undefined;
   readonly #read: (run: Run) => Tables;
@@ -48,6 +50,7 @@ export class Stream extends FluxStream {
     this.step = step;
     this.operation = operation;
     this.inputs = inputs;
+    for (const input of inputs) input.uses++;
     this.bounds = bounds;
     this.#read = read;
   }
@@ -56,9 +59,6 @@ export class Stream extends FluxStream {
     return this.#read(run);
   }
 }
-
-/** Something about the data that a transformation can't go on with; the transformation that met it adds its name. */
-export class Fault extends Error {}
 
 /** A stream made of another by `apply`, whose faults are reported with the name and place of the call. */
 export function transformed(
@@ -88,12 +88,17 @@ export function mapTables(
 }
 
 /** Runs `read`, turning the faults it meets into errors that name the operation. */
-export async function* located(operation: string, span: Span, read: () => Tables): AsyncGenerator<Table> {
+export async function* located(
+  operation: string,
+  span: Span,
+  read: () => Tables,
+  kind?: { status: number; code: string },
+): AsyncGenerator<Table> {
   try {
     yield* read();
   } catch (error) {
-    if (error instanceof Fault) throw new FluxError(`runtime error @${formatSpan(span)}: ${operation}: ${error.message}`);
-    throw error;
+    if (!(error instanceof Fault)) throw error;
+    throw new FluxError(`runtime error @${formatSpan(span)}: ${operation}: ${error.message}`, kind);
   }
 }
 

@@ -1,4 +1,4 @@
-import { runtimeError } from './errors.ts';
+import { Fault } from './errors.ts';
 import type { Cell, ScalarType } from './values.ts';
 
 /** Tables as Flux has them: columns of one type each, and a group key, the columns that have one value in all rows. */
@@ -134,7 +134,7 @@ export class TableCollector {
         table.columns.set(label, growing);
       }
       if (growing.type !== type) {
-        throw runtimeError(`schema collision detected: column "${label}" is both of type ${type} and ${growing.type}`);
+        throw new Fault(`schema collision detected: column "${label}" is both of type ${type} and ${growing.type}`);
       }
       for (let i = 0; i < length; i++) growing.cells.push(cells[i] ?? null);
     }

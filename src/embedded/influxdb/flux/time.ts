@@ -114,12 +114,23 @@ export function formatTime(t: bigint): string {
   return end === 0 ? `${iso.slice(0, 19)}Z` : `${iso.slice(0, 19)}.${fraction.slice(0, end)}Z`;
 }
 
+/** As `formatTime`, with all nine digits of the fraction: how Flux makes a string of a time. */
+export function formatTimeInFull(t: bigint): string {
+  const { date, belowMillisecond } = calendar(t);
+  return `${date.toISOString().slice(0, 23)}${String(belowMillisecond).padStart(6, '0')}Z`;
+}
+
 /** Nanoseconds of `2024-01-02`, `2024-01-02T03:04:05`, with a fraction, `Z` or `±hh:mm`; undefined if it is none. */
 export function parseTime(text: string): bigint | undefined {
   const match = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
   if (!match) return undefined;
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map((digits) => Number(digits ?? 0)) as [
-    number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   if (hour > 23 || minute > 59 || second > 59) return undefined;
   const date = new Date(0);
@@ -127,7 +138,8 @@ export function parseTime(text: string): bigint | undefined {
   if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
   date.setUTCHours(hour, minute, second);
   const zone = match[8] ?? 'Z';
-  const offsetMinutes = zone === 'Z' ? 0 : Number(`${zone[0]}1`) * (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4, 6)));
+  const offsetMinutes =
+    zone === 'Z' ? 0 : Number(`${zone[0]}1`) * (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4, 6)));
   const fraction = BigInt((match[7] ?? '').slice(0, 9).padEnd(9, '0'));
   return BigInt(date.getTime() - offsetMinutes * 60_000) * NANOSECONDS_PER_MILLISECOND + fraction;
 }

@@ -25,6 +25,12 @@ export interface WindowSpec {
   readonly location: Location;
 }
 
+/** An hour that the clock jumps over is a window of no length; InfluxDB moves it to where the range begins. */
+function clipped({ start, stop }: Bounds, clip: Bounds): Bounds {
+  if (start === stop) return { start: clip.start, stop: clip.start };
+  return { start: start < clip.start ? clip.start : start, stop: stop > clip.stop ? clip.stop : stop };
+}
+
 interface Indexed extends Bounds {
   readonly index: number;
 }
@@ -69,12 +75,7 @@ export class Windows {
     if (this.isInfinite) return [clip];
     const found: Bounds[] = [];
     for (let window = this.#latest(stop); window.stop > start; window = this.#at(window.index - 1)) {
-      if (window.start < stop) {
-        found.push({
-          start: window.start < clip.start ? clip.start : window.start,
-          stop: window.stop > clip.stop ? clip.stop : window.stop,
-        });
-      }
+      if (window.start < stop) found.push(clipped(window, clip));
       if (found.length > MAX_WINDOWS) throw new FluxError(`the range holds more than ${MAX_WINDOWS} windows`);
     }
     return found.reverse();

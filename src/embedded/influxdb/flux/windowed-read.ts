@@ -1,6 +1,7 @@
-import type { Series } from '../store.ts';
+import type { Series, ValueType } from '../store.ts';
 import { type Aggregate, difference, type Selector, wrap } from './aggregates.ts';
-import { FluxError } from './errors.ts';
+import type { Span } from './ast.ts';
+import { FluxError, formatSpan } from './errors.ts';
 import {
   type ChosenSeries,
   chooseSeries,
@@ -37,6 +38,8 @@ export interface WindowedRead {
 
 export interface AggregateSpec extends WindowedRead {
   readonly fn: Aggregate | Selector;
+  /** For errors. */
+  readonly call: { readonly name: string; readonly span: Span };
   /** A window without rows is a row of nulls, not an empty table. */
   readonly fillEmpty: boolean;
   /** Set when the windows' rows are joined to one table per series: what `_time` is. */
@@ -56,7 +59,7 @@ interface Result {
 export class AggregateRead extends Stream {
   readonly spec: AggregateSpec;
   constructor(spec: AggregateSpec) {
-    super(spec.fn.name, [spec.read], (run) => aggregateTables(spec, run));
+    super(spec.fn.name, [], (run) => aggregateTables(spec, run), spec.read.selection.range);
     this.spec = spec;
   }
 }
@@ -66,7 +69,7 @@ const STORAGE_FUNCTIONS = new Set(['count', 'sum', 'mean', 'min', 'max', 'first'
 
 /** Whether InfluxDB's storage would compute it, rather than its query engine. */
 function isStorageWork({ read, windows, fn }: AggregateSpec): boolean {
-  if (!STORAGE_FUNCTIONS.has(fn.name)) return false;
+  if (!STORAGE_FUNCTIONS.has(fn.name) || read.uses > 1) return false;
   if (read.selection.groupBy) return !windows && fn.name !== 'mean';
   if (!windows) return true;
   const { every, period, offset, location } = windows.spec;
@@ -79,13 +82,14 @@ async function* aggregateTables(spec: AggregateSpec, run: Run): AsyncGenerator<T
   const partials = await fetchPartials(spec, chosen, run);
   const collected: Table[] = [];
   const storage = isStorageWork(spec);
-  const arrives = storage || (spec.timeFrom !== undefined && isTimeFirst(spec));
+  const arrives = storage || (spec.timeFrom !== undefined && isTimeFirst(spec.fn));
   for (const group of seriesGroups(selection, chosen)) {
     const present = group.filter(({ series }) => partials.has(series));
     const first = present[0];
     if (!first) continue;
     const clash = present.find(({ series }) => series.type !== first.series.type);
-    if (clash) throw typeClash(first.series, clash.series);
+    const counts = storage && spec.fn.name === 'count';
+    if (clash && !counts) throw typeClash(first.series, clash.series);
     const tables = layOut(spec, present, combine(spec, present, partials), storage);
     if (arrives) yield* tables;
     else collected.push(...tables);
@@ -94,7 +98,7 @@ async function* aggregateTables(spec: AggregateSpec, run: Run): AsyncGenerator<T
 }
 
 /** InfluxDB's own operator for windowed counts, sums and means puts `_time` first and `_value` last. */
-function isTimeFirst({ fn }: AggregateSpec): boolean {
+function isTimeFirst(fn: Aggregate | Selector): boolean {
   return fn.name === 'count' || fn.name === 'sum' || fn.name === 'mean';
 }
 
@@ -112,6 +116,11 @@ interface SeriesPartials {
   readonly byWindow: ReadonlyMap<number, Partial>;
 }
 
+/** Whether SQL has it: another selector's rows are chosen in memory. */
+export function isKnown(fn: Aggregate | Selector): boolean {
+  return fn.name in VALUE_SQL;
+}
+
 const VALUE_SQL: Readonly<Record<string, string>> = {
   count: 'NULL',
   sum: 'sum(value)',
@@ -125,20 +134,31 @@ const VALUE_SQL: Readonly<Record<string, string>> = {
   quantile: 'list(value ORDER BY time)',
 };
 
-async function fetchPartials(spec: AggregateSpec, chosen: readonly ChosenSeries[], run: Run): Promise<Map<Series, SeriesPartials>> {
+async function fetchPartials(
+  spec: AggregateSpec,
+  chosen: readonly ChosenSeries[],
+  run: Run,
+): Promise<Map<Series, SeriesPartials>> {
   const found = new Map<Series, SeriesPartials>();
   for (const group of sameQuery(chosen)) {
     const rows = await rowsSql(group, spec.read.selection.range, run);
+    await assertSupported(spec, group[0]!.series.type, rows, run);
     const { sql, windowsOf } = await windowSql(spec, rows, run);
     const { columns, rowCount } = await run.store.query(`${resultSql(spec, sql)} LIMIT ${run.rowsLeft + 1}`);
     const isList = VALUE_SQL[spec.fn.name]!.startsWith('list');
-    const [ids, windows, counts, values, times] = columns as [number[], (bigint | number)[], bigint[], unknown[], (bigint | null)[]];
+    const [ids, windows, counts, values, times] = columns as [
+      number[],
+      (bigint | number)[],
+      bigint[],
+      unknown[],
+      (bigint | null)[],
+    ];
     takeRows(run, isList ? Number(counts.reduce((total, one) => total + BigInt(one), 0n)) : rowCount);
-    if (rowCount > 0) assertSupported(spec.fn, SCALAR[group[0]!.series.type]);
     const bySeries = new Map<number, Map<number, Partial>>();
     for (let i = 0; i < rowCount; i++) {
       let byWindow = bySeries.get(ids[i]!);
       if (!byWindow) bySeries.set(ids[i]!, (byWindow = new Map()));
+      if (windows[i] === null) continue; // in no window, but the series is there
       const value = values[i];
       const cell = isListValue(value) ? value.items : (value as Cell);
       byWindow.set(Number(windows[i]), { count: Number(counts[i]), value: cell, time: times[i] ?? undefined });
@@ -157,10 +177,17 @@ function isListValue(value: unknown): value is { items: readonly Cell[] } {
   return typeof value === 'object' && value !== null && 'items' in value;
 }
 
-function assertSupported(fn: Aggregate | Selector, type: ScalarType): void {
-  const supported = isSelector(fn) ? fn.supports(type) : fn.resultType(type) !== undefined;
-  const name = type === 'bool' ? 'boolean' : type;
-  if (!supported) throw new FluxError(`unsupported input type for ${fn.name} aggregate: ${name}`);
+/** @throws FluxError if there are rows and they can't be aggregated so */
+async function assertSupported({ fn, call }: AggregateSpec, type: ValueType, rows: string, run: Run): Promise<void> {
+  const supported = isSelector(fn) ? fn.supports(SCALAR[type]) : fn.resultType(SCALAR[type]) !== undefined;
+  if (supported || (await run.store.query(`SELECT 1 FROM (${rows}) AS r LIMIT 1`)).rowCount === 0) return;
+  if (!STORAGE_FUNCTIONS.has(fn.name)) {
+    throw new FluxError(
+      `runtime error @${formatSpan(call.span)}: ${call.name}: unsupported aggregate column type ${SCALAR[type]}`,
+    );
+  }
+  const message = `unsupported input type for ${fn.name} aggregate: ${type}`;
+  throw isSelector(fn) ? new FluxError(message, { status: 500, code: 'internal error' }) : new FluxError(message);
 }
 
 /** SELECT series, window, count, value, time, one row per series and window. */
@@ -204,11 +231,18 @@ async function windowSql({ read, windows, createEmpty }: AggregateSpec, rows: st
     const length = bounds[1]!.stop - bounds[1]!.start;
     const regular = bounds.slice(1, -1).every(({ start, stop }) => stop - start === length);
     // The first and last may be clipped; the second tells where windows begin.
-    if (regular) return { sql: `SELECT series, time, value, (time - (${bounds[1]!.start - length})) // ${length} AS w FROM (${rows}) AS p`, windowsOf };
+    if (regular)
+      return {
+        sql: `SELECT series, time, value, (time - (${bounds[1]!.start - length})) // ${length} AS w FROM (${rows}) AS p`,
+        windowsOf,
+      };
   }
   if (contiguous) {
     const step = bounds.slice(1).reduce((divisor, { start }) => greatestDivisor(divisor, start - bounds[1]!.start), 0n);
-    const begin = bounds.length > 1 ? bounds[1]!.start - step * ceilDivide(bounds[1]!.start - first.start, step || 1n) : first.start;
+    const begin =
+      bounds.length > 1
+        ? bounds[1]!.start - step * ceilDivide(bounds[1]!.start - first.start, step || 1n)
+        : first.start;
     const cells = step === 0n ? 0n : ceilDivide(last.stop - begin, step);
     if (step > 0n && cells <= MAX_LOOKUP) {
       const numbers: number[] = [];
@@ -225,7 +259,7 @@ async function windowSql({ read, windows, createEmpty }: AggregateSpec, rows: st
   const list = (side: 'start' | 'stop') => `unnest([${bounds.map((one) => one[side]).join(',')}]::BIGINT[])`;
   const table = `SELECT unnest(range(${bounds.length})) AS w, ${list('start')} AS start, ${list('stop')} AS stop`;
   return {
-    sql: `SELECT series, time, value, w FROM (${rows}) AS p JOIN (${table}) AS l ON p.time >= l.start AND p.time < l.stop`,
+    sql: `SELECT series, time, value, w FROM (${rows}) AS p ${createEmpty ? 'LEFT' : ''} JOIN (${table}) AS l ON p.time >= l.start AND p.time < l.stop`,
     windowsOf,
   };
 }
@@ -247,7 +281,11 @@ function ceilDivide(a: bigint, b: bigint): bigint {
 
 // --- joining the series of a group
 
-function combine(spec: AggregateSpec, group: readonly ChosenSeries[], partials: ReadonlyMap<Series, SeriesPartials>): Result[] {
+function combine(
+  spec: AggregateSpec,
+  group: readonly ChosenSeries[],
+  partials: ReadonlyMap<Series, SeriesPartials>,
+): Result[] {
   const type = SCALAR[group[0]!.series.type];
   const { windows } = partials.get(group[0]!.series)!;
   const storageGroup = spec.read.selection.groupBy !== undefined && isStorageWork(spec);
@@ -272,7 +310,12 @@ interface Part {
 }
 
 /** @param byTime first and last go by time over all series; otherwise by the order of the rows, series after series */
-function join(fn: Aggregate | Selector, parts: readonly Part[], type: ScalarType, byTime: boolean): Pick<Result, 'value' | 'time' | 'series'> {
+function join(
+  fn: Aggregate | Selector,
+  parts: readonly Part[],
+  type: ScalarType,
+  byTime: boolean,
+): Pick<Result, 'value' | 'time' | 'series'> {
   const chosen = isSelector(fn) ? choosePart(fn, parts, byTime) : parts[0]!;
   const joined = { time: chosen.partial.time, series: chosen.series };
   if (isSelector(fn)) return { ...joined, value: chosen.partial.value as Cell };
@@ -283,7 +326,13 @@ function join(fn: Aggregate | Selector, parts: readonly Part[], type: ScalarType
       return { ...joined, value: BigInt(total) };
     case 'sum':
       if (type === 'float') return { ...joined, value: (values as number[]).reduce((sum, value) => sum + value) };
-      return { ...joined, value: wrap((values as bigint[]).reduce((sum, value) => sum + value), type) };
+      return {
+        ...joined,
+        value: wrap(
+          (values as bigint[]).reduce((sum, value) => sum + value),
+          type,
+        ),
+      };
     case 'mean':
       return { ...joined, value: (values as Cell[]).reduce<number>((sum, value) => sum + Number(value), 0) / total };
     case 'spread': {
@@ -295,8 +344,14 @@ function join(fn: Aggregate | Selector, parts: readonly Part[], type: ScalarType
   }
 }
 
-function fnExtreme(pairs: readonly Partial['value'][], at: 0 | 1, beats: (a: NonNullable<Cell>, b: NonNullable<Cell>) => boolean) {
-  return (pairs as NonNullable<Cell>[][]).map((pair) => pair[at]!).reduce((best, one) => (beats(one, best) ? one : best));
+function fnExtreme(
+  pairs: readonly Partial['value'][],
+  at: 0 | 1,
+  beats: (a: NonNullable<Cell>, b: NonNullable<Cell>) => boolean,
+) {
+  return (pairs as NonNullable<Cell>[][])
+    .map((pair) => pair[at]!)
+    .reduce((best, one) => (beats(one, best) ? one : best));
 }
 
 function choosePart(fn: Selector, parts: readonly Part[], byTime: boolean): Part {
@@ -317,7 +372,12 @@ function choosePart(fn: Selector, parts: readonly Part[], byTime: boolean): Part
 
 // --- tables
 
-function layOut(spec: AggregateSpec, group: readonly ChosenSeries[], results: readonly Result[], storage: boolean): Table[] {
+function layOut(
+  spec: AggregateSpec,
+  group: readonly ChosenSeries[],
+  results: readonly Result[],
+  storage: boolean,
+): Table[] {
   const { read, fn, timeFrom, fillEmpty } = spec;
   const { selection } = read;
   const inputType = SCALAR[group[0]!.series.type];
@@ -336,7 +396,7 @@ function layOut(spec: AggregateSpec, group: readonly ChosenSeries[], results: re
 }
 
 function columnsOf(
-  { fn, timeFrom }: AggregateSpec,
+  { fn, timeFrom, windows }: AggregateSpec,
   key: GroupKey,
   rows: readonly Result[],
   type: ScalarType,
@@ -352,9 +412,11 @@ function columnsOf(
   };
   const timeColumn: Column = { label: '_time', type: 'time', cells: rows.map(time) };
   const keyColumns = key.columns.map((column) => constant(column.label, column.type, column.value, rows.length));
+  // The windows of its query engine take the key in the order of the columns.
+  const windowedKey = [...keyColumns.slice(0, 2), ...keyColumns.slice(2).sort((a, b) => (a.label < b.label ? -1 : 1))];
   if (!selector && !storage) {
-    if (timeFrom === undefined) return [...keyColumns, value];
-    return fn.name === 'count' || fn.name === 'sum' || fn.name === 'mean' ? [timeColumn, ...keyColumns, value] : [...keyColumns, value, timeColumn];
+    if (timeFrom === undefined) return [...(windows ? windowedKey : keyColumns), value];
+    return isTimeFirst(fn) ? [timeColumn, ...keyColumns, value] : [...windowedKey, value, timeColumn];
   }
   const tagCell = (label: string, row: Result): Cell =>
     row.empty && !key.has(label) ? null : (row.series.labels.text(label) ?? '');

@@ -1,6 +1,6 @@
 import type { Span } from './ast.ts';
-import { runtimeError } from './errors.ts';
-import { Fault, type Stream, type Tables, transformed, type WindowColumns } from './stream.ts';
+import { Fault, FluxError, runtimeError } from './errors.ts';
+import { type Stream, type Tables, transformed, type WindowColumns } from './stream.ts';
 import { type Column, constant, GroupKey, type KeyColumn, Table, TableCollector } from './table.ts';
 import type { Cell } from './values.ts';
 import type { Bounds, Windows } from './window.ts';
@@ -11,7 +11,13 @@ import type { Bounds, Windows } from './window.ts';
  * @param timeFirst the last step of an `aggregateWindow` that counts, sums or averages: `_time` and the key go first
  * @throws FluxError if the stream has no bounds
  */
-export function cutIntoWindows(input: Stream, windows: Windows, columns: WindowColumns, span: Span, timeFirst: boolean): Stream {
+export function cutIntoWindows(
+  input: Stream,
+  windows: Windows,
+  columns: WindowColumns,
+  span: Span,
+  timeFirst: boolean,
+): Stream {
   const { bounds } = input;
   const step = { kind: 'window', windows, columns } as const;
   return transformed(
@@ -19,7 +25,10 @@ export function cutIntoWindows(input: Stream, windows: Windows, columns: WindowC
     span,
     input,
     async function* (tables) {
-      if (!bounds) throw runtimeError('nil bounds passed to window; use range to set the window range');
+      if (!bounds)
+        throw new FluxError(
+          'failed to initialize execute state: nil bounds passed to window; use range to set the window range',
+        );
       const collected = await collect(tables, windows, columns, bounds, timeFirst);
       yield* collected.sorted().map((table) => (timeFirst ? withTimeFirst(table) : table));
     },
@@ -43,7 +52,8 @@ async function collect(
     const labels = table.columns.map(({ label }) => label);
     for (const label of [startColumn, stopColumn]) if (!labels.includes(label)) labels.push(label);
     const put = (window: Bounds, rows: readonly number[]) => {
-      const bound = (label: string) => (label === startColumn ? window.start : label === stopColumn ? window.stop : undefined);
+      const bound = (label: string) =>
+        label === startColumn ? window.start : label === stopColumn ? window.stop : undefined;
       const columns = labels.map((label): Column => {
         const value = bound(label);
         if (value !== undefined) return constant(label, 'time', value, rows.length);
@@ -52,7 +62,7 @@ async function collect(
       });
       const key = labels.flatMap((label): KeyColumn[] => {
         const value = bound(label);
-        return value !== undefined ? [{ label, type: 'time', value }] : (table.key.get(label) ?? []) as KeyColumn[];
+        return value !== undefined ? [{ label, type: 'time', value }] : ((table.key.get(label) ?? []) as KeyColumn[]);
       });
       collector.append(new GroupKey(key), columns, rows.length);
     };
@@ -62,7 +72,11 @@ async function collect(
   return collector;
 }
 
-function rowsByWindow(times: readonly Cell[], windows: Windows, range: Bounds): Iterable<{ window: Bounds; rows: number[] }> {
+function rowsByWindow(
+  times: readonly Cell[],
+  windows: Windows,
+  range: Bounds,
+): Iterable<{ window: Bounds; rows: number[] }> {
   const found = new Map<string, { window: Bounds; rows: number[] }>();
   const tiles = windows.spec.every.equals(windows.spec.period);
   let previous: { window: Bounds; rows: number[] } | undefined;

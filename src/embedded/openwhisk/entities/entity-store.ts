@@ -12,6 +12,8 @@ const COPY_FILE = 'entities.json';
 /** How long a start waits for CouchDB before it goes on with the copy on disk. */
 const FIRST_LOAD_WAIT_MS = 1_500;
 const LONGPOLL_MS = 30_000;
+/** A link that has gone silent is noticed this long after an answer was due. */
+const ANSWER_WAIT_MS = 10_000;
 const RETRY_MS = 500;
 const COPY_DELAY_MS = 100;
 
@@ -176,14 +178,23 @@ export class EntityStore {
     return changes.last_seq;
   }
 
-  #request<T = unknown>(
+  async #request<T = unknown>(
     method: string,
     resource: string,
     options: { qs?: Record<string, unknown>; body?: unknown } = {},
   ): Promise<T> {
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LONGPOLL_MS + 10_000)]);
-    const request = { db: DATABASE, path: resource, method, signal, ...options };
-    return this.#server.request(request as nano.RequestOptions) as Promise<T>;
+    this.#stop.signal.throwIfAborted();
+    const request = new AbortController();
+    const abort = () => request.abort();
+    const timer = setTimeout(abort, LONGPOLL_MS + ANSWER_WAIT_MS);
+    this.#stop.signal.addEventListener('abort', abort);
+    try {
+      const given = { db: DATABASE, path: resource, method, signal: request.signal, ...options };
+      return (await this.#server.request(given as nano.RequestOptions)) as T;
+    } finally {
+      clearTimeout(timer);
+      this.#stop.signal.removeEventListener('abort', abort);
+    }
   }
 
   #remember(entity: Entity): void {

@@ -1,21 +1,22 @@
-import * as aggregates from '../aggregates.ts';
 import type { Aggregate, Selector } from '../aggregates.ts';
-import { callError, FluxError, formatSpan } from '../errors.ts';
+import * as aggregates from '../aggregates.ts';
+import { callError, Fault } from '../errors.ts';
 import { type Arguments, Builtin, callFunction } from '../interpreter.ts';
 import { planAggregate, planFill, planWindow } from '../planner.ts';
-import { Fault, mapTables, Stream } from '../stream.ts';
-import { constant, Table } from '../table.ts';
+import { mapTables, Stream } from '../stream.ts';
+import { constant, type Table } from '../table.ts';
 import { Duration, INFINITE } from '../time.ts';
 import { type FluxFunction, isRecord, type RecordValue, type Value } from '../values.ts';
 import { type Location, Windows } from '../window.ts';
 import { filledEmpty } from '../windowing.ts';
-import { collected, duplicated } from './transformations.ts';
+import { duplicated } from './columns.ts';
+import { collected } from './shared.ts';
 
 /** Aggregates, selectors and windows. */
 
-function aggregate(args: Arguments, fn: Aggregate, name: string = fn.name): Stream {
+function aggregate(args: Arguments, fn: Aggregate, name: string): Stream {
   const label = args.value('column', '_value');
-  return planAggregate(args.stream(), fn, label, (step) =>
+  return planAggregate(args.stream(), fn, label, { name, span: args.span }, (step) =>
     withStep(
       step,
       collected(name, args, (table, collector) => {
@@ -33,7 +34,7 @@ function aggregate(args: Arguments, fn: Aggregate, name: string = fn.name): Stre
 
 function select(args: Arguments, fn: Selector, name: string = fn.name): Stream {
   const label = args.value('column', '_value');
-  return planAggregate(args.stream(), fn, label, (step) =>
+  return planAggregate(args.stream(), fn, label, { name, span: args.span }, (step) =>
     withStep(
       step,
       collected(name, args, (table, collector) => {
@@ -51,16 +52,19 @@ function withStep(step: Stream['step'], stream: Stream): Stream {
   return new Stream(stream.operation, stream.inputs, (run) => stream.tables(run), stream.bounds, step);
 }
 
-const simple = (fn: Aggregate) => new Builtin(`${fn.name}(<-tables: stream, column?: string)`, (args) => aggregate(args, fn));
-const selecting = (fn: Selector) => new Builtin(`${fn.name}(<-tables: stream, column?: string)`, (args) => select(args, fn));
+const simple = (fn: Aggregate) =>
+  new Builtin(`${fn.name}(<-tables: stream, column?: string)`, (args) => aggregate(args, fn, fn.name));
+const selecting = (fn: Selector) =>
+  new Builtin(`${fn.name}(<-tables: stream, column?: string)`, (args) => select(args, fn));
 
 const stddev = new Builtin('stddev(<-tables: stream, column?: string, mode?: string)', (args) => {
   const mode = args.value('mode', 'sample');
-  if (mode !== 'sample' && mode !== 'population') throw callError('stddev', args.span, `"${mode}" is not a valid standard deviation mode`);
-  return aggregate(args, aggregates.stddev(mode));
+  if (mode !== 'sample' && mode !== 'population')
+    throw callError('stddev', args.span, `"${mode}" is not a valid standard deviation mode`);
+  return aggregate(args, aggregates.stddev(mode), 'stddev');
 });
 
-function quantileOf(args: Arguments, q: number): Stream {
+function quantileOf(args: Arguments, name: 'quantile' | 'median', q: number): Stream {
   const method = args.value('method', 'estimate_tdigest');
   const compression = args.value('compression', 0);
   if (q < 0 || q > 1) throw callError('quantile', args.span, 'quantile must be between 0 and 1');
@@ -69,11 +73,11 @@ function quantileOf(args: Arguments, q: number): Stream {
   }
   switch (method) {
     case 'estimate_tdigest':
-      return aggregate(args, aggregates.estimatedQuantile(q, compression || 1000));
+      return aggregate(args, aggregates.estimatedQuantile(q, compression || 1000), name);
     case 'exact_mean':
-      return aggregate(args, aggregates.exactQuantile(q));
+      return aggregate(args, aggregates.exactQuantile(q), name);
     case 'exact_selector':
-      return select(args, quantileSelector(q), 'quantile');
+      return select(args, quantileSelector(q), name);
     default:
       throw callError('quantile', args.span, `unknown quantile method "${method}"`);
   }
@@ -82,8 +86,7 @@ function quantileOf(args: Arguments, q: number): Stream {
 /** The row whose value is the first to reach the quantile. */
 function quantileSelector(q: number): Selector {
   return {
-    // Not one that reads can take in: they know the four that have a name.
-    name: 'quantile' as Selector['name'],
+    name: 'quantile_selector',
     supports: (type) => type !== 'bool',
     choose(cells) {
       const rows = [...cells.keys()].filter((row) => cells[row] !== null);
@@ -93,11 +96,12 @@ function quantileSelector(q: number): Selector {
   };
 }
 
-const quantile = new Builtin('quantile(<-tables: stream, column?: string, q: float, compression?: float, method?: string)', (args) =>
-  quantileOf(args, args.value<number>('q')),
+const quantile = new Builtin(
+  'quantile(<-tables: stream, column?: string, q: float, compression?: float, method?: string)',
+  (args) => quantileOf(args, 'quantile', args.value<number>('q')),
 );
 const median = new Builtin('median(<-tables: stream, column?: string, compression?: float, method?: string)', (args) =>
-  quantileOf(args, 0.5),
+  quantileOf(args, 'median', 0.5),
 );
 
 // --- windows
@@ -116,20 +120,19 @@ function windowsOf(args: Arguments): Windows {
   const every = args.value('every', zero);
   const period = args.value('period', zero);
   if (every.isZero && period.isZero) {
-    throw callError('window', args.span, 'window function requires at least one of "every" or "period" to be set and non-zero');
+    throw callError(
+      'window',
+      args.span,
+      'window function requires at least one of "every" or "period" to be set and non-zero',
+    );
   }
-  const spec = {
+  if (every.isNegative) throw callError('window', args.span, 'parameter "every" must be non-negative');
+  return new Windows({
     every: every.isZero ? period : every,
     period: period.isZero ? every : period,
     offset: args.value('offset', zero),
     location: locationOf(args),
-  };
-  try {
-    return new Windows(spec);
-  } catch (error) {
-    if (error instanceof FluxError) throw new FluxError(`error in building plan @${formatSpan(args.span)}: ${error.message}`);
-    throw error;
-  }
+  });
 }
 
 const window = new Builtin(
@@ -160,21 +163,41 @@ const aggregateWindow = new Builtin(
       ['column', args.value('column', '_value')],
     ]);
     const aggregated = callFunction(fn, fnArgs, args.span, args.session);
-    if (!(aggregated instanceof Stream)) throw callError('aggregateWindow', args.span, 'fn must answer a stream of tables');
+    if (!(aggregated instanceof Stream))
+      throw callError('aggregateWindow', args.span, 'fn must answer a stream of tables');
     const filled = createEmpty ? fillEmpty(aggregated, args) : aggregated;
     const timed = duplicated(filled, args.value('timeSrc', '_stop'), timeDst, args);
-    const infinite = new Windows({ every: INFINITE, period: INFINITE, offset: new Duration(0, 0n), location: { zone: 'UTC', offset: new Duration(0, 0n) } });
+    const infinite = new Windows({
+      every: INFINITE,
+      period: INFINITE,
+      offset: new Duration(0, 0n),
+      location: { zone: 'UTC', offset: new Duration(0, 0n) },
+    });
     return planWindow(timed, infinite, { ...columns, timeColumn: timeDst, createEmpty: false }, args.span);
   },
 );
 
 function fillEmpty(input: Stream, args: Arguments): Stream {
-  return planFill(input, (step) => withStep(step, mapTables('fill', args.span, input, (table: Table) => filledEmpty(table))));
+  return planFill(input, (step) =>
+    withStep(
+      step,
+      mapTables('fill', args.span, input, (table: Table) => filledEmpty(table)),
+    ),
+  );
 }
 
 export const aggregations: readonly Builtin[] = [
-  simple(aggregates.count), simple(aggregates.sum), simple(aggregates.mean), simple(aggregates.spread),
-  selecting(aggregates.selectors.first), selecting(aggregates.selectors.last),
-  selecting(aggregates.selectors.min), selecting(aggregates.selectors.max),
-  stddev, quantile, median, window, aggregateWindow,
+  simple(aggregates.count),
+  simple(aggregates.sum),
+  simple(aggregates.mean),
+  simple(aggregates.spread),
+  selecting(aggregates.selectors.first),
+  selecting(aggregates.selectors.last),
+  selecting(aggregates.selectors.min),
+  selecting(aggregates.selectors.max),
+  stddev,
+  quantile,
+  median,
+  window,
+  aggregateWindow,
 ];

@@ -1,9 +1,21 @@
 import { FluxError, semanticError } from '../errors.ts';
 import { type Arguments, Builtin, toText } from '../interpreter.ts';
 import { mapTables, type Stream } from '../stream.ts';
+import { Table } from '../table.ts';
 import { Duration, parseTime } from '../time.ts';
-import { fromCell, Null, nullOf, type Scalar, type ScalarType, Time, toCell, typeOf, Uint, type Value } from '../values.ts';
-import { withColumn } from './transformations.ts';
+import {
+  fromCell,
+  Null,
+  nullOf,
+  type Scalar,
+  type ScalarType,
+  Time,
+  toCell,
+  typeOf,
+  Uint,
+  type Value,
+} from '../values.ts';
+import { byLabel, withColumn } from './shared.ts';
 
 /** `int(v:)` and its like, and the transformations that apply them to `_value`. */
 
@@ -26,7 +38,7 @@ const converters: Readonly<Record<ScalarType | 'duration', (value: Value) => Val
   },
   int(value) {
     if (typeof value === 'string') return parseInteger(value) ?? fail(value, 'int');
-    if (typeof value === 'number') return BigInt.asIntN(64, Number.isFinite(value) ? BigInt(Math.trunc(value)) : -(2n ** 63n));
+    if (typeof value === 'number') return Math.abs(value) < 2 ** 63 ? BigInt(Math.trunc(value)) : -MAX_INT64 - 1n;
     if (value instanceof Uint) return BigInt.asIntN(64, value.value);
     if (value instanceof Time || value instanceof Duration) return value.nanoseconds;
     if (typeof value === 'boolean') return value ? 1n : 0n;
@@ -85,13 +97,20 @@ const conversion = (to: ScalarType | 'duration') =>
   new Builtin(`${to}(v: any)`, (args) => convert(args.value('v'), to, args));
 
 function valueConversion(name: string, to: ScalarType): Builtin {
-  return new Builtin(`${name}(<-tables: stream)`, (args): Stream =>
-    mapTables('map', args.span, args.stream(), (table) => {
-      if (table.length === 0) return undefined;
-      const column = table.column('_value');
-      const cells = column ? column.cells.map((cell) => toCell(convert(fromCell(cell, column.type), to, args) as Scalar)) : [];
-      return column && withColumn(table, { label: '_value', type: to, cells });
-    }),
+  return new Builtin(
+    `${name}(<-tables: stream)`,
+    (args): Stream =>
+      mapTables('map', args.span, args.stream(), (table) => {
+        if (table.length === 0) return undefined;
+        const column = table.column('_value');
+        const cells = column
+          ? column.cells.map((cell) => toCell(convert(fromCell(cell, column.type), to, args) as Scalar))
+          : [];
+        if (!column) return undefined;
+        const changed = withColumn(table, { label: '_value', type: to, cells });
+        // It is a `map`, of the kind that sorts the columns; only floats are made column by column.
+        return to === 'float' ? changed : new Table(changed.key, byLabel(changed.columns), changed.length);
+      }),
   );
 }
 
@@ -105,7 +124,19 @@ const contains = new Builtin('contains(value: any, set: array)', (args) => {
 });
 
 export const conversions: readonly Builtin[] = [
-  conversion('string'), conversion('int'), conversion('uint'), conversion('float'), conversion('bool'), conversion('time'),
-  conversion('duration'), valueConversion('toString', 'string'), valueConversion('toInt', 'int'), valueConversion('toUInt', 'uint'),
-  valueConversion('toFloat', 'float'), valueConversion('toBool', 'bool'), valueConversion('toTime', 'time'), length, contains,
+  conversion('string'),
+  conversion('int'),
+  conversion('uint'),
+  conversion('float'),
+  conversion('bool'),
+  conversion('time'),
+  conversion('duration'),
+  valueConversion('toString', 'string'),
+  valueConversion('toInt', 'int'),
+  valueConversion('toUInt', 'uint'),
+  valueConversion('toFloat', 'float'),
+  valueConversion('toBool', 'bool'),
+  valueConversion('toTime', 'time'),
+  length,
+  contains,
 ];

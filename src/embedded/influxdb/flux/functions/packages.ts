@@ -3,11 +3,25 @@ import { type Arguments, Builtin } from '../interpreter.ts';
 import { Stream } from '../stream.ts';
 import { type Column, GroupKey, Table } from '../table.ts';
 import { addDuration, Duration, utcFields } from '../time.ts';
-import { type Cell, FluxRecord, isRecord, isScalar, NULL, Null, type RecordValue, Regexp, type ScalarType, Time, toCell, typeOf, type Value } from '../values.ts';
+import {
+  type Cell,
+  FluxRecord,
+  isRecord,
+  isScalar,
+  NULL,
+  Null,
+  type RecordValue,
+  Regexp,
+  type ScalarType,
+  Time,
+  toCell,
+  typeOf,
+  type Value,
+} from '../values.ts';
 import { UTC, Windows } from '../window.ts';
 import { loadZone } from '../zone.ts';
 import { schema } from './schema.ts';
-import { toTime } from './transformations.ts';
+import { toTime } from './shared.ts';
 
 /** The importable packages. */
 
@@ -27,11 +41,13 @@ const location = new Builtin('location(name: string)', (args) => {
   ]);
 });
 
-const fixed = new Builtin('fixed(offset: duration)', (args) =>
-  new FluxRecord([
-    ['zone', 'UTC'],
-    ['offset', args.value<Duration>('offset')],
-  ]),
+const fixed = new Builtin(
+  'fixed(offset: duration)',
+  (args) =>
+    new FluxRecord([
+      ['zone', 'UTC'],
+      ['offset', args.value<Duration>('offset')],
+    ]),
 );
 
 const utc = new FluxRecord([
@@ -54,11 +70,14 @@ const from = new Builtin('from(<-rows: array)', (args) => {
       let column = columns.get(label);
       if (!column) columns.set(label, (column = { label, type, cells: new Array<Cell>(rows.length).fill(null) }));
       column.type ??= type;
-      if (type !== undefined && type !== column.type) throw semanticError(args.span, `expected ${column.type} but found ${type} (argument rows)`);
+      if (type !== undefined && type !== column.type)
+        throw semanticError(args.span, `expected ${column.type} but found ${type} (argument rows)`);
       column.cells[index] = toCell(value);
     }
   });
-  const known = [...columns.values()].flatMap(({ label, type, cells }): Column[] => (type ? [{ label, type, cells }] : []));
+  const known = [...columns.values()].flatMap(({ label, type, cells }): Column[] =>
+    type ? [{ label, type, cells }] : [],
+  );
   const table = new Table(new GroupKey([]), known, rows.length);
   return new Stream('array.from', [], () => [table]);
 });
@@ -71,12 +90,15 @@ const text1 = (name: string, apply: (v: string) => Value) =>
 function onText(args: Arguments, name: string, apply: (v: string) => Value): Value {
   const value = args.value(name);
   if (value instanceof Null) throw new FluxError(`runtime error: unexpected null value for argument ${name}`);
-  if (typeof value !== 'string') throw semanticError(args.span, `expected string but found ${typeOf(value)} (argument ${name})`);
+  if (typeof value !== 'string')
+    throw semanticError(args.span, `expected string but found ${typeOf(value)} (argument ${name})`);
   return apply(value);
 }
 
 const text2 = (name: string, other: string, apply: (v: string, other: string) => Value) =>
-  new Builtin(`${name}(v: any, ${other}: string)`, (args) => onText(args, 'v', (v) => apply(v, args.value<string>(other))));
+  new Builtin(`${name}(v: any, ${other}: string)`, (args) =>
+    onText(args, 'v', (v) => apply(v, args.value<string>(other))),
+  );
 
 const strings = packageOf([
   text1('toUpper', (v) => v.toUpperCase()),
@@ -94,24 +116,41 @@ const strings = packageOf([
     onText(args, 'v', (v) => v.replaceAll(args.value<string>('t'), () => args.value<string>('u'))),
   ),
   new Builtin('substring(v: any, start: int, end: int)', (args) =>
-    onText(args, 'v', (v) => [...v].slice(Number(args.value<bigint>('start')), Number(args.value<bigint>('end'))).join('')),
+    onText(args, 'v', (v) =>
+      [...v].slice(Number(args.value<bigint>('start')), Number(args.value<bigint>('end'))).join(''),
+    ),
   ),
-  new Builtin('joinStr(arr: [string], v: string)', (args) => args.value<readonly string[]>('arr').join(args.value<string>('v'))),
+  new Builtin('joinStr(arr: [string], v: string)', (args) =>
+    args.value<readonly string[]>('arr').join(args.value<string>('v')),
+  ),
 ]);
 
 // --- math
 
-const math1 = (name: string, apply: (x: number) => number) => new Builtin(`${name}(x: float)`, (args) => apply(args.value<number>('x')));
+const math1 = (name: string, apply: (x: number) => number) =>
+  new Builtin(`${name}(x: float)`, (args) => apply(args.value<number>('x')));
 const math2 = (name: string, a: string, b: string, apply: (a: number, b: number) => number) =>
   new Builtin(`${name}(${a}: float, ${b}: float)`, (args) => apply(args.value<number>(a), args.value<number>(b)));
 
 const math = packageOf(
   [
-    math1('abs', Math.abs), math1('ceil', Math.ceil), math1('floor', Math.floor), math1('trunc', Math.trunc),
-    math1('round', (x) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5)), math1('sqrt', Math.sqrt), math1('exp', Math.exp),
-    math1('log', Math.log), math1('log2', Math.log2), math1('log10', Math.log10), math1('sin', Math.sin), math1('cos', Math.cos),
-    math1('tan', Math.tan), math2('pow', 'x', 'y', (x, y) => x ** y), math2('mod', 'x', 'y', (x, y) => x % y),
-    math2('mMin', 'x', 'y', Math.min), math2('mMax', 'x', 'y', Math.max),
+    math1('abs', Math.abs),
+    math1('ceil', Math.ceil),
+    math1('floor', Math.floor),
+    math1('trunc', Math.trunc),
+    math1('round', (x) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5)),
+    math1('sqrt', Math.sqrt),
+    math1('exp', Math.exp),
+    math1('log', Math.log),
+    math1('log2', Math.log2),
+    math1('log10', Math.log10),
+    math1('sin', Math.sin),
+    math1('cos', Math.cos),
+    math1('tan', Math.tan),
+    math2('pow', 'x', 'y', (x, y) => x ** y),
+    math2('mod', 'x', 'y', (x, y) => x % y),
+    math2('mMin', 'x', 'y', Math.min),
+    math2('mMax', 'x', 'y', Math.max),
     new Builtin('isNaN(f: float)', (args) => Number.isNaN(args.value<number>('f'))),
   ],
   { pi: Math.PI, e: Math.E },
@@ -139,7 +178,10 @@ function locationOf(args: Arguments): { zone: string; offset: Duration } {
 }
 
 function yearDay(date: Date): number {
-  return (Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()) - Date.UTC(date.getUTCFullYear(), 0, 0)) / 86_400_000;
+  return (
+    (Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()) - Date.UTC(date.getUTCFullYear(), 0, 0)) /
+    86_400_000
+  );
 }
 
 const date = packageOf([
@@ -159,9 +201,13 @@ const date = packageOf([
     const everything = { start: -(2n ** 63n), stop: 2n ** 63n - 1n };
     return new Time(windows.holding(t, everything)[0]?.start ?? t);
   }),
-  new Builtin('add(d: duration, to: any)', (args) => new Time(addDuration(toTime(args.value('to'), args, 'add'), args.value<Duration>('d')))),
-  new Builtin('sub(d: duration, from: any)', (args) =>
-    new Time(addDuration(toTime(args.value('from'), args, 'sub'), args.value<Duration>('d').times(-1))),
+  new Builtin(
+    'add(d: duration, to: any)',
+    (args) => new Time(addDuration(toTime(args.value('to'), args, 'add'), args.value<Duration>('d'))),
+  ),
+  new Builtin(
+    'sub(d: duration, from: any)',
+    (args) => new Time(addDuration(toTime(args.value('from'), args, 'sub'), args.value<Duration>('d').times(-1))),
   ),
   new Builtin('time(t: any)', (args) => new Time(toTime(args.value('t'), args, 'time'))),
 ]);
@@ -177,7 +223,9 @@ const regexp = packageOf([
       throw error;
     }
   }),
-  new Builtin('matchRegexpString(r: regexp, v: string)', (args) => args.value<Regexp>('r').pattern.test(args.value<string>('v'))),
+  new Builtin('matchRegexpString(r: regexp, v: string)', (args) =>
+    args.value<Regexp>('r').pattern.test(args.value<string>('v')),
+  ),
   new Builtin('quoteMeta(v: string)', (args) => args.value<string>('v').replace(/[\\.+*?()|[\]{}^$]/g, '\\$&')),
 ]);
 

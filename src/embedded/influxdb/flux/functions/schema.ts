@@ -9,7 +9,11 @@ import type { FluxFunction, Value } from '../values.ts';
 const THIRTY_DAYS = new Duration(0, -30n * 86_400n * 1_000_000_000n);
 
 /** The bounded, filtered read that a question is about, made with the functions that a script would use. */
-function readOf(args: Arguments, predicate: FluxFunction | undefined, extra?: { label: string; value: string }): Stream {
+function readOf(
+  args: Arguments,
+  predicate: FluxFunction | undefined,
+  extra?: { label: string; value: string },
+): Stream {
   const call = (name: string, values: Record<string, Value>) => {
     const fn = args.session.globals.get(name) as FluxFunction;
     return callFunction(fn, new Map(Object.entries(values)), args.span, args.session) as Stream;
@@ -39,7 +43,9 @@ const measurementOf = (args: Arguments) => ({ label: '_measurement', value: args
 const RANGE = 'start?: any, stop?: any';
 
 export const schema: readonly Builtin[] = [
-  new Builtin(`tagValues(bucket: string, tag: string, predicate?: function, ${RANGE})`, (args) => tagValues(args, args.value('tag'))),
+  new Builtin(`tagValues(bucket: string, tag: string, predicate?: function, ${RANGE})`, (args) =>
+    tagValues(args, args.value('tag')),
+  ),
   new Builtin(`measurementTagValues(bucket: string, measurement: string, tag: string, ${RANGE})`, (args) =>
     tagValues(args, args.value('tag'), measurementOf(args)),
   ),
@@ -49,7 +55,9 @@ export const schema: readonly Builtin[] = [
     tagValues(args, '_field', measurementOf(args)),
   ),
   new Builtin(`tagKeys(bucket: string, predicate?: function, ${RANGE})`, (args) => tagKeys(args)),
-  new Builtin(`measurementTagKeys(bucket: string, measurement: string, ${RANGE})`, (args) => tagKeys(args, measurementOf(args))),
+  new Builtin(`measurementTagKeys(bucket: string, measurement: string, ${RANGE})`, (args) =>
+    tagKeys(args, measurementOf(args)),
+  ),
   new Builtin('fieldsAsCols(<-tables: stream)', (args) => {
     const pivot = args.session.globals.get('pivot') as FluxFunction;
     const values = { tables: args.stream(), rowKey: ['_time'], columnKey: ['_field'], valueColumn: '_value' };

@@ -1,10 +1,11 @@
 import { difference as subtract, wrap } from '../aggregates.ts';
+import { Fault } from '../errors.ts';
 import { type Arguments, Builtin } from '../interpreter.ts';
-import { Fault, mapTables, type Stream } from '../stream.ts';
+import { mapTables, type Stream } from '../stream.ts';
 import { type Column, GroupKey, Table } from '../table.ts';
 import { addDuration, Duration, NANOSECONDS_PER_SECOND } from '../time.ts';
 import type { Cell, ScalarType } from '../values.ts';
-import { withColumn } from './transformations.ts';
+import { withColumn } from './shared.ts';
 
 /** Transformations of a row by those before it. */
 
@@ -20,7 +21,10 @@ const cumulativeSum = new Builtin('cumulativeSum(<-tables: stream, columns?: [st
       let total: number | bigint = column.type === 'float' ? 0 : 0n;
       const cells = column.cells.map((cell): Cell => {
         if (cell === null) return null;
-        total = column.type === 'float' ? (total as number) + (cell as number) : wrap((total as bigint) + (cell as bigint), column.type);
+        total =
+          column.type === 'float'
+            ? (total as number) + (cell as number)
+            : wrap((total as bigint) + (cell as bigint), column.type);
         return total;
       });
       return { ...column, cells };
@@ -39,7 +43,8 @@ const difference = new Builtin(
     return mapTables('difference', args.span, args.stream(), (table) => {
       const columns = table.columns.map((column): Column => {
         if (!labels.includes(column.label)) return column;
-        if (!isNumeric(column.type)) throw new Fault(`cannot compute the difference of column "${column.label}" of type ${column.type}`);
+        if (!isNumeric(column.type))
+          throw new Fault(`difference does not support column "${column.label}" of type "${column.type}"`);
         const type = column.type === 'uint' ? 'int' : column.type;
         let previous: NonNullable<Cell> | undefined;
         const cells = column.cells.map((cell): Cell => {
@@ -93,14 +98,20 @@ const derivative = new Builtin(
   },
 );
 
-const elapsed = new Builtin('elapsed(<-tables: stream, unit?: duration, timeColumn?: string, columnName?: string)', (args) => {
-  const unit = args.value('unit', ONE_SECOND).nanoseconds;
-  return mapTables('elapsed', args.span, args.stream(), (table) => {
-    const times = timesOf(table, args.value('timeColumn', '_time'));
-    const cells = times.map((time, row): Cell => (row === 0 ? null : (time - times[row - 1]!) / unit));
-    return withColumn(table, { label: args.value('columnName', 'elapsed'), type: 'int', cells }).slice(1, table.length);
-  });
-});
+const elapsed = new Builtin(
+  'elapsed(<-tables: stream, unit?: duration, timeColumn?: string, columnName?: string)',
+  (args) => {
+    const unit = args.value('unit', ONE_SECOND).nanoseconds;
+    return mapTables('elapsed', args.span, args.stream(), (table) => {
+      const times = timesOf(table, args.value('timeColumn', '_time'));
+      const cells = times.map((time, row): Cell => (row === 0 ? null : (time - times[row - 1]!) / unit));
+      return withColumn(table, { label: args.value('columnName', 'elapsed'), type: 'int', cells }).slice(
+        1,
+        table.length,
+      );
+    });
+  },
+);
 
 function timesOf(table: Table, label: string): readonly bigint[] {
   const column = table.column(label);
@@ -118,9 +129,14 @@ const timeShift = new Builtin('timeShift(<-tables: stream, duration: duration, c
 function shifted(args: Arguments, labels: readonly string[], by: Duration): Stream {
   const shift = (cell: Cell): Cell => (cell === null ? null : addDuration(cell as bigint, by));
   return mapTables('timeShift', args.span, args.stream(), (table) => {
-    const isShifted = ({ label, type }: { label: string; type: ScalarType }) => labels.includes(label) && type === 'time';
-    const columns = table.columns.map((column) => (isShifted(column) ? { ...column, cells: column.cells.map(shift) } : column));
-    const key = table.key.columns.map((column) => (isShifted(column) ? { ...column, value: shift(column.value) } : column));
+    const isShifted = ({ label, type }: { label: string; type: ScalarType }) =>
+      labels.includes(label) && type === 'time';
+    const columns = table.columns.map((column) =>
+      isShifted(column) ? { ...column, cells: column.cells.map(shift) } : column,
+    );
+    const key = table.key.columns.map((column) =>
+      isShifted(column) ? { ...column, value: shift(column.value) } : column,
+    );
     return new Table(new GroupKey(key), columns, table.length);
   });
 }

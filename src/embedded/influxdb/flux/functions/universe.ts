@@ -1,3 +1,4 @@
+import type { Store } from '../../store.ts';
 import { callError, FluxError } from '../errors.ts';
 import { addResult, Builtin, Scope, type Session } from '../interpreter.ts';
 import { BucketSource } from '../source.ts';
@@ -5,11 +6,16 @@ import { Stream } from '../stream.ts';
 import { constant, GroupKey, Table } from '../table.ts';
 import { Duration, INFINITE, NANOSECONDS_PER_SECOND } from '../time.ts';
 import { FluxRecord, Time, type Value } from '../values.ts';
-import type { Store } from '../../store.ts';
 import { aggregations } from './aggregation.ts';
+import { columns } from './columns.ts';
+import { combining } from './combining.ts';
 import { conversions } from './conversions.ts';
+import { grouping } from './grouping.ts';
+import { mapping } from './map.ts';
+import { pivoting } from './pivot.ts';
+import { rows } from './rows.ts';
+import { selecting } from './selecting.ts';
 import { sequences } from './sequences.ts';
-import { transformations } from './transformations.ts';
 
 /** The names that every script has without an import. */
 
@@ -22,18 +28,29 @@ const yielding = new Builtin('yield(<-tables: stream, name?: string)', (args) =>
 });
 
 function from(store: Store): Builtin {
-  return new Builtin('from(bucket?: string, bucketID?: string, host?: string, org?: string, orgID?: string, token?: string)', (args) => {
-    const [name, id] = [args.get<string>('bucket'), args.get<string>('bucketID')];
-    if ((name === undefined) === (id === undefined)) {
-      throw callError('from', args.span, 'must specify exactly one of bucket or bucketID');
-    }
-    if (args.get('host') !== undefined) throw callError('from', args.span, 'reading from another host is not supported');
-    const bucket = name !== undefined ? store.bucketByName(name) : store.bucketById(id!);
-    if (!bucket) {
-      throw new FluxError(`failed to initialize execute state: could not find bucket "${name ?? id}"`, { status: 404, code: 'not found' });
-    }
-    return new BucketSource(bucket.id, bucket.name);
-  });
+  return new Builtin(
+    'from(bucket?: string, bucketID?: string, host?: string, org?: string, orgID?: string, token?: string)',
+    (args) => {
+      const [name, id] = [args.get<string>('bucket'), args.get<string>('bucketID')];
+      if ((name === undefined) === (id === undefined)) {
+        throw callError(
+          'from',
+          args.span,
+          name === undefined ? 'must specify bucket or bucketID' : 'must specify only one of bucket or bucketID',
+        );
+      }
+      if (args.get('host') !== undefined)
+        throw callError('from', args.span, 'reading from another host is not supported');
+      const bucket = name !== undefined ? store.bucketByName(name) : store.bucketById(id!);
+      if (!bucket) {
+        throw new FluxError(`failed to initialize execute state: could not find bucket "${name ?? id}"`, {
+          status: 404,
+          code: 'not found',
+        });
+      }
+      return new BucketSource(bucket.id, bucket.name);
+    },
+  );
 }
 
 function buckets(store: Store): Builtin {
@@ -50,7 +67,11 @@ function buckets(store: Store): Builtin {
           { label: 'id', type: 'string', cells: found.map(({ id }) => id) },
           constant('organizationID', 'string', organization, found.length),
           constant('retentionPolicy', 'string', '', found.length),
-          { label: 'retentionPeriod', type: 'int', cells: found.map(({ retentionSeconds }) => period(retentionSeconds)) },
+          {
+            label: 'retentionPeriod',
+            type: 'int',
+            cells: found.map(({ retentionSeconds }) => period(retentionSeconds)),
+          },
         ]);
       });
     };
@@ -61,7 +82,22 @@ function buckets(store: Store): Builtin {
 /** A fresh global scope for one run: the library, and the options that a script may set. */
 export function universe(store: Store): Scope {
   const scope = new Scope();
-  const library = [...transformations, ...aggregations, ...sequences, ...conversions, now, yielding, from(store), buckets(store)];
+  const library = [
+    ...selecting,
+    ...rows,
+    ...columns,
+    ...grouping,
+    ...combining,
+    ...pivoting,
+    ...mapping,
+    ...aggregations,
+    ...sequences,
+    ...conversions,
+    now,
+    yielding,
+    from(store),
+    buckets(store),
+  ];
   for (const fn of library) scope.set(fn.name, fn);
   const constants: Record<string, Value> = {
     true: true,

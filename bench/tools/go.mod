@@ -1,0 +1,3 @@
+module fogwhisk-bench
+
+go 1.22
