@@ -1,4 +1,4 @@
-// Builds what the benchmark runs (the product, the benchmark itself, its peers and its Go tools) and starts it.
+// Builds what the benchmark runs (the product, the benchmark itself, the programs it starts and its Go tools) and starts it.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ execFileSync(process.execPath, ['build.mjs'], { stdio: 'inherit' });
 await build({
   entryPoints: [
     join('bench', 'main.ts'),
-    ...readdirSync(join('bench', 'peers')).map((name) => join('bench', 'peers', name)),
+    ...readdirSync(join('bench', 'programs')).map((name) => join('bench', 'programs', name)),
   ],
   outdir: OUT,
   outbase: 'bench',

@@ -161,6 +161,11 @@ export const settings = {
     allowed: 'bytes, at least 1048576',
     help: 'Size of the journal at which no more is read from the broker.',
   }),
+  journalWhenFull: setting({ parse: oneOf('stop', 'expireOldest'), fallback: 'stop', allowed: '`stop` or `expireOldest`', help: 'What a full journal does: stop reading from the broker, which keeps the rest, or give up the oldest events for new ones (they are counted).' }),
+  parkedMaxBytes: setting({ parse: whole(1_048_576, Number.MAX_SAFE_INTEGER), fallback: '268435456', allowed: 'bytes, at least 1048576', help: 'Size of the parked messages at which `parkedWhenFull` applies.' }),
+  parkedWhenFull: setting({ parse: oneOf('stop', 'expireOldest'), fallback: 'stop', allowed: '`stop` or `expireOldest`', help: 'What happens when too much is parked: nothing more is read from the broker, or the oldest are given up (they are counted).' }),
+  dedupeWindowMs: setting({ parse: whole(0, 86_400_000), fallback: '0', allowed: '0 (off) to 86400000', help: 'Equal messages of one topic within this time count as one.' }),
+  confirmBy: setting({ parse: oneOf('receipt', 'activation', 'accepted'), fallback: 'receipt', allowed: '`receipt`, `activation` or `accepted`', help: "What confirms a firing: the action's receipt; the activation records that say the action succeeded; or the platform's having accepted it, which says nothing of the action." }),
   drainSeconds: setting({
     parse: whole(0, 3_600),
     fallback: '4',

@@ -43,6 +43,9 @@ export async function startService(
   const journal = await FileJournal.open({
     directory: join(config.dataDir, 'journal'),
     maxBytes: config.journalMaxBytes,
+    whenFull: config.journalWhenFull,
+    parkedMaxBytes: config.parkedMaxBytes,
+    parkedWhenFull: config.parkedWhenFull,
     segmentBytes: Math.min(JOURNAL_SEGMENT_BYTES, Math.ceil(config.journalMaxBytes / 16)),
     clock: systemClock,
     log,
@@ -108,6 +111,7 @@ export async function startService(
         token: parameterToken(credentials.siteKey, Math.floor(Date.now() / 1_000) + PARAMETER_TOKEN_SECONDS),
       },
     }),
+    confirmBy: config.confirmBy,
     receiptTimeoutMs: config.receiptTimeoutSeconds * 1_000,
     onObstacle: ({ name, trigger }, obstacle) => {
       const before = obstacles.get(name);
@@ -123,7 +127,14 @@ export async function startService(
       }
     },
   });
-  const ingest = new Ingest(registrations, { broker, journal, fire, clock: systemClock, log });
+  const ingest = new Ingest(registrations, {
+    broker,
+    journal,
+    fire,
+    clock: systemClock,
+    log,
+    dedupeWindowMs: config.dedupeWindowMs,
+  });
   return {
     url,
     status,

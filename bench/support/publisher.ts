@@ -1,6 +1,6 @@
+import type { BrokerAddress } from './mosquitto.ts';
 import { TOOLS } from './paths.ts';
 import { Child } from './processes.ts';
-import type { BrokerAddress } from './mosquitto.ts';
 
 /** About 100 bytes, as a sensor sends them; the sink finds number and time of sending in it. */
 export const READING =
@@ -19,7 +19,7 @@ export interface PublishOptions {
   /** Messages per second; as fast as the broker acknowledges if absent. */
   readonly rate?: number;
   readonly body?: string;
-  /** `%d` stands for the number of the topic. */
+  /** `%[1]d` stands for the number of the topic, `%[2]d` for its last digit. */
   readonly topic?: string;
   readonly topics?: number;
 }

@@ -25,7 +25,7 @@ type published struct {
 func publish(arguments []string) error {
 	flags := flag.NewFlagSet("publish", flag.ExitOnError)
 	address := flags.String("broker", "127.0.0.1:1883", "host:port")
-	topic := flags.String("topic", "test", "topic; %d is replaced by the number of the topic")
+	topic := flags.String("topic", "test", "topic; %[1]d stands for the number of the topic, %[2]d for its last digit")
 	topics := flags.Int("topics", 1, "how many topics are used in turn")
 	count := flags.Int("count", 100_000, "how many messages")
 	first := flags.Int("first", 0, "sequence number of the first message")
@@ -53,8 +53,8 @@ func publish(arguments []string) error {
 	heads := make([][]byte, *topics)
 	for n := range heads {
 		name := *topic
-		if strings.Contains(name, "%d") {
-			name = fmt.Sprintf(name, n)
+		if strings.Contains(name, "%[") {
+			name = fmt.Sprintf(name, n, n%10)
 		}
 		heads[n] = publishHead(name, len(template.body))
 	}

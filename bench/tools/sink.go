@@ -59,10 +59,13 @@ func sink(arguments []string) error {
 	mux.HandleFunc("/api/v2/write", func(response http.ResponseWriter, request *http.Request) {
 		counter.take(response, request, http.StatusNoContent, "")
 	})
-	mux.HandleFunc("POST /", func(response http.ResponseWriter, request *http.Request) {
+	mux.HandleFunc("/", func(response http.ResponseWriter, request *http.Request) {
+		if request.Method == http.MethodGet {
+			platformInfo(response)
+			return
+		}
 		counter.take(response, request, http.StatusAccepted, `{"activationId":"0123456789abcdef0123456789abcdef"}`)
 	})
-	mux.HandleFunc("GET /{$}", platformInfo)
 	if err := printResult(map[string]any{"port": listener.Addr().(*net.TCPAddr).Port}); err != nil {
 		return err
 	}
@@ -70,7 +73,7 @@ func sink(arguments []string) error {
 }
 
 // platformInfo is what a provider may read about limits before it fires: none that matter.
-func platformInfo(response http.ResponseWriter, _ *http.Request) {
+func platformInfo(response http.ResponseWriter) {
 	response.Header().Set("content-type", "application/json")
 	io.WriteString(response, `{"description":"OpenWhisk","limits":{"actions_per_minute":10000000,"triggers_per_minute":10000000,"concurrent_actions":10000}}`)
 }

@@ -26,15 +26,17 @@ export interface ParkReason {
   readonly message: string;
 }
 
-/** How many events stand where: `received = confirmed + pending + parked + expired`, always. */
+/** How many events stand where: `received = confirmed + pending + parked + expired + deduplicated`, always. */
 export interface Books {
   received: number;
   confirmed: number;
   pending: number;
   parked: number;
   expired: number;
+  /** Copies of an event that came within `dedupeWindowMs` of it. */
+  deduplicated: number;
 }
 
 export function emptyBooks(): Books {
-  return { received: 0, confirmed: 0, pending: 0, parked: 0, expired: 0 };
+  return { received: 0, confirmed: 0, pending: 0, parked: 0, expired: 0, deduplicated: 0 };
 }

@@ -6,10 +6,11 @@ import { retryDelayMs } from '../core/retry.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FireAnswer, Platform } from '../ports/platform.ts';
 import type { ExpectedReceipt, Receipts } from '../ports/receipts.ts';
+import { Gate, type Visit } from './gate.ts';
 
 /** Why a registration's firings don't get through at the moment. */
 export interface Obstacle {
-  readonly code: 'NO_ACTIVE_RULE' | 'REFUSED' | 'THROTTLED' | 'UNAVAILABLE' | 'NO_RECEIPT';
+  readonly code: 'NO_ACTIVE_RULE' | 'REFUSED' | 'THROTTLED' | 'UNAVAILABLE' | 'NO_RECEIPT' | 'ACTION_FAILED';
   readonly reason: string;
 }
 
@@ -20,36 +21,72 @@ export interface FireParts {
   readonly site: string;
   /** Where the action sends its receipt of a firing, and where it finds the site's parameters. */
   readonly callbacks: (batchId: string) => { receipt: Callback; parameters: Callback };
+  /** What tells that a firing's events are stored. */
+  readonly confirmBy: 'receipt' | 'activation' | 'accepted';
   readonly receiptTimeoutMs: number;
   /** Told when a registration's firings stop getting through, and (undefined) when they do again. */
   readonly onObstacle: (registration: Registration, obstacle: Obstacle | undefined) => void;
 }
 
-/** Firings that may be at the platform at once; those that wait to be repeated don't count. */
-const MAX_CONCURRENT = 32;
 /** After an answer that won't change by itself: a missing rule, a wrong key, an unknown trigger. */
 const HELD_RETRY = { firstMs: 1_000, maxMs: 30_000 };
+/** What a payload holds besides its messages. */
+const ENVELOPE_BYTES = 4_096;
 
-/** One firing to its outcome: repeated under its id until its fate is known. */
+/** Firings to their outcomes: each is repeated under its id until its fate is known. */
 export class Fire {
   readonly #parts: FireParts;
-  #free = MAX_CONCURRENT;
-  readonly #waiting: Array<() => void> = [];
+  readonly #gate: Gate;
   /** Firings sent to the platform, repetitions included. */
   sent = 0;
+  /** Bytes of messages that one firing may hold. */
+  maxBytes = Number.POSITIVE_INFINITY;
 
   constructor(parts: FireParts) {
     this.#parts = parts;
+    this.#gate = new Gate(parts.clock);
+  }
+
+  /** Asks the platform what it allows, until it tells or `signal` says stop. Firing need not wait for this. */
+  async learnLimits(signal: AbortSignal): Promise<void> {
+    const { platform, clock } = this.#parts;
+    for (let failures = 1; !signal.aborted; failures++) {
+      const limits = await platform.limits(signal);
+      if (limits) {
+        this.#gate.announce(Math.min(limits.firesPerMinute, limits.invocationsPerMinute));
+        this.maxBytes = limits.payloadBytes - ENVELOPE_BYTES;
+        return;
+      }
+      await clock.sleep(retryDelayMs(failures, clock.random(), { firstMs: 1_000, maxMs: 60_000 }), signal);
+    }
   }
 
   /**
    * Fires events of one registration until every one is confirmed or to be parked, or `signal` says stop.
-   * What is in neither list of the settlement is unsettled still.
+   * @param take gives the events when the platform has room for a firing: what waits longer becomes a larger batch
+   * @returns what is in neither list is unsettled still
    */
-  async events(registration: Registration, events: readonly Event[], signal: AbortSignal): Promise<Settlement> {
+  async batch(registration: Registration, take: () => Promise<Event[]>, signal: AbortSignal): Promise<Settlement> {
+    if (!(await this.#gate.enter(registration.name, signal))) return { confirmed: [], parked: [] };
+    const events = await take().catch((error: unknown) => {
+      this.#gate.leave('answered');
+      throw error;
+    });
+    if (events.length > 0) return this.#events(registration, events, signal, true);
+    this.#gate.leave('answered');
+    return { confirmed: [], parked: [] };
+  }
+
+  async #events(
+    registration: Registration,
+    events: readonly Event[],
+    signal: AbortSignal,
+    admitted: boolean,
+  ): Promise<Settlement> {
     const settlement: Settlement = { confirmed: [], parked: [] };
     for (let rest = events; rest.length > 0 && !signal.aborted; ) {
-      const part = await this.#firing({ batchId: randomUUID(), registration, events: rest }, signal);
+      const part = await this.#firing({ batchId: randomUUID(), registration, events: rest }, signal, admitted);
+      admitted = false;
       settlement.confirmed.push(...part.confirmed);
       settlement.parked.push(...part.parked);
       const settled = new Set([...part.confirmed, ...part.parked.map(({ event }) => event)]);
@@ -58,56 +95,71 @@ export class Fire {
     return settlement;
   }
 
-  async #firing(firing: Firing, signal: AbortSignal): Promise<Settlement> {
+  async #firing(firing: Firing, signal: AbortSignal, admitted: boolean): Promise<Settlement> {
     const { receipts, site, callbacks } = this.#parts;
     const { receipt, parameters } = callbacks(firing.batchId);
     const payload = firingPayload(firing, site, receipt, parameters);
     const expected = receipts.expect(firing.batchId);
     try {
-      return await this.#repeat(firing, payload, expected, signal);
+      return await this.#repeat(firing, payload, expected, signal, admitted);
     } finally {
       expected.close();
     }
   }
 
-  async #repeat(firing: Firing, payload: string, expected: ExpectedReceipt, signal: AbortSignal): Promise<Settlement> {
+  async #repeat(
+    firing: Firing,
+    payload: string,
+    expected: ExpectedReceipt,
+    signal: AbortSignal,
+    admitted: boolean,
+  ): Promise<Settlement> {
     const { clock, onObstacle } = this.#parts;
+    const { registration } = firing;
     for (let failures = 0; !signal.aborted; ) {
-      const outcome = await this.#slot(() => this.#attempt(firing, payload, expected, signal));
+      if (!admitted && !(await this.#gate.enter(registration.name, signal))) break;
+      admitted = false;
+      const outcome = await this.#attempt(firing, payload, expected, signal);
+      this.#gate.leave(visitOf(outcome));
       if (outcome.kind === 'tooLarge') return this.#split(firing, signal);
       failures += 1;
       let settlement = outcome.kind === 'settled' ? outcome.settlement : undefined;
       if (outcome.kind !== 'settled' && !signal.aborted) {
-        onObstacle(firing.registration, obstacleOf(outcome));
+        onObstacle(registration, obstacleOf(outcome));
         // An attempt whose answer was lost may have reached the action all the same.
         const late = await expected.arrived(waitMs(outcome, failures, clock.random()), signal);
         settlement = late && settlementOf(firing, late);
       }
       if (settlement) {
-        onObstacle(firing.registration, undefined);
+        onObstacle(registration, undefined);
         return settlement;
       }
     }
     return { confirmed: [], parked: [] };
   }
 
-  async #attempt(
-    firing: Firing,
-    payload: string,
-    expected: ExpectedReceipt,
-    signal: AbortSignal,
-  ): Promise<{ kind: 'settled'; settlement: Settlement } | { kind: 'tooLarge' } | Failure> {
+  async #attempt(firing: Firing, payload: string, expected: ExpectedReceipt, signal: AbortSignal): Promise<Outcome> {
     const { platform, receiptTimeoutMs } = this.#parts;
     this.sent += 1;
     const answer = await platform.fire(firing.registration.trigger, payload, signal);
     if (answer.kind !== 'accepted') return answer;
-    // The predecessor's actions know no receipts: accepted must do.
-    if (firing.registration.batch.format === 'compat') {
-      return { kind: 'settled', settlement: { confirmed: [...firing.events], parked: [] } };
+    const all: Outcome = { kind: 'settled', settlement: { confirmed: [...firing.events], parked: [] } };
+    // The predecessor's actions know no receipts: with them, accepted must do.
+    const confirmBy = firing.registration.batch.format === 'compat' ? 'accepted' : this.#parts.confirmBy;
+    switch (confirmBy) {
+      case 'accepted':
+        return all;
+      case 'activation': {
+        const outcome = await platform.outcome(answer.activationId, receiptTimeoutMs, signal);
+        if (outcome === 'succeeded') return all;
+        return outcome === 'failed' ? { kind: 'actionFailed' } : { kind: 'noReceipt', afterMs: receiptTimeoutMs };
+      }
+      case 'receipt': {
+        const receipt = await expected.arrived(receiptTimeoutMs, signal);
+        if (!receipt) return { kind: 'noReceipt', afterMs: receiptTimeoutMs };
+        return { kind: 'settled', settlement: settlementOf(firing, receipt) };
+      }
     }
-    const receipt = await expected.arrived(receiptTimeoutMs, signal);
-    if (!receipt) return { kind: 'noReceipt', afterMs: receiptTimeoutMs };
-    return { kind: 'settled', settlement: settlementOf(firing, receipt) };
   }
 
   async #split({ registration, events }: Firing, signal: AbortSignal): Promise<Settlement> {
@@ -119,35 +171,35 @@ export class Fire {
       return { confirmed: [], parked: [{ event: events[0]!, reason }] };
     }
     const middle = Math.ceil(events.length / 2);
-    const first = await this.events(registration, events.slice(0, middle), signal);
-    const second = await this.events(registration, events.slice(middle), signal);
+    const first = await this.#events(registration, events.slice(0, middle), signal, false);
+    const second = await this.#events(registration, events.slice(middle), signal, false);
     return { confirmed: [...first.confirmed, ...second.confirmed], parked: [...first.parked, ...second.parked] };
-  }
-
-  async #slot<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free += 1;
-    }
   }
 }
 
-type Failure = Exclude<FireAnswer, { kind: 'accepted' | 'tooLarge' }> | { kind: 'noReceipt'; afterMs: number };
+type Outcome = { readonly kind: 'settled'; readonly settlement: Settlement } | { readonly kind: 'tooLarge' } | Failure;
+
+function visitOf(outcome: Outcome): Visit {
+  if (outcome.kind === 'unavailable') return 'unavailable';
+  if (outcome.kind !== 'throttled') return 'answered';
+  return { ...(outcome.retryAfterMs !== undefined && { throttledForMs: outcome.retryAfterMs }) };
+}
+
+type Failure =
+  | Exclude<FireAnswer, { kind: 'accepted' | 'tooLarge' }>
+  | { readonly kind: 'noReceipt'; readonly afterMs: number }
+  | { readonly kind: 'actionFailed' };
 
 function waitMs(failure: Failure, failures: number, random: number): number {
   switch (failure.kind) {
     case 'noActiveRule':
     case 'refused':
       return retryDelayMs(failures, random, HELD_RETRY);
-    case 'throttled':
-      return Math.max(failure.retryAfterMs ?? 0, retryDelayMs(failures, random, { firstMs: 1_000, maxMs: 60_000 }));
+    case 'actionFailed':
+      return retryDelayMs(failures, random, HELD_RETRY);
     case 'unavailable':
       return retryDelayMs(failures, random);
+    case 'throttled': // the gate waits
     case 'noReceipt':
       return 0;
   }
@@ -163,6 +215,8 @@ function obstacleOf(failure: Failure): Obstacle {
       return { code: 'THROTTLED', reason: "the platform's limit of firings or invocations per minute is reached" };
     case 'unavailable':
       return { code: 'UNAVAILABLE', reason: `the platform does not answer: ${failure.reason}` };
+    case 'actionFailed':
+      return { code: 'ACTION_FAILED', reason: 'the action failed; its activation record says why' };
     case 'noReceipt':
       return { code: 'NO_RECEIPT', reason: `no receipt from the action within ${failure.afterMs / 1_000} s` };
   }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { Logger } from 'pino';
+import { Copies } from '../core/copies.ts';
 import type { Event } from '../core/event.ts';
 import { notedPacket, Redeliveries } from '../core/redeliveries.ts';
 import type { Registration } from '../core/registration.ts';
@@ -35,6 +36,8 @@ export interface IngestParts {
   readonly fire: Fire;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Equal messages of one topic within this time count as one; 0 = off. */
+  readonly dedupeWindowMs: number;
 }
 
 export class Ingest {
@@ -43,6 +46,7 @@ export class Ingest {
   readonly #index: TopicIndex<Registration>;
   readonly #identifiers = new Map<string, number>();
   readonly #redeliveries = new Redeliveries();
+  readonly #copies: Copies | undefined;
   #connection = 0;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
@@ -58,6 +62,7 @@ export class Ingest {
 
   constructor(registrations: readonly Registration[], parts: IngestParts) {
     this.#parts = parts;
+    if (parts.dedupeWindowMs > 0) this.#copies = new Copies(parts.dedupeWindowMs);
     for (const packet of parts.journal.lastPackets) this.#redeliveries.note(packet);
     this.#index = new TopicIndex(registrations.map((registration) => [registration.topic, registration]));
     const bodies = { freeBytes: MAX_BODY_BYTES };
@@ -70,6 +75,7 @@ export class Ingest {
   /** Goes on with what the journal holds, and takes what the broker has; resolves when every topic is subscribed. */
   async start(): Promise<void> {
     void this.#follow();
+    void this.#parts.fire.learnLimits(this.#stopping.signal);
     await this.#parts.broker.start(this.#subscriptions(), (message) => this.#take(message));
   }
 
@@ -98,6 +104,23 @@ export class Ingest {
     await Promise.all(this.#firings);
   }
 
+  /**
+   * Fires parked events again, for the registration that they came for or, where that is gone, the first that matches.
+   * @returns how many of the ids were parked
+   */
+  async redrive(ids: readonly string[], body?: Uint8Array): Promise<number> {
+    const { journal } = this.#parts;
+    const changes = ids.flatMap((id) => {
+      const row = journal.parkedRow(id);
+      if (!row) return [];
+      const registration = this.#waiting.has(row.registration) ? row.registration : this.#index.match(row.topic)[0]?.name;
+      return [{ id, registration: registration ?? row.registration, ...(body && { body }) }];
+    });
+    const events = await journal.redrive(changes);
+    void this.#follow();
+    return events.length;
+  }
+
   /** One filter each, at the highest QoS that a registration asks for. */
   #subscriptions(): Subscription[] {
     const byFilter = new Map<string, Subscription>();
@@ -115,9 +138,13 @@ export class Ingest {
       const names = this.#match(message).map(({ name }) => name);
       // A message that nobody wants any more is kept too, and parked.
       const last = names.pop() ?? '';
-      for (const registration of names) this.#append({ registration, topic, qos, retain, body });
-      this.#append({ registration: last, topic, qos, retain, body, ...(ticket && { packetId: ticket.packetId }) });
-      if (ticket) this.#redeliveries.note(notedPacket(ticket.packetId, topic, body));
+      if (this.#copies?.isCopy(topic, body, this.#parts.clock.now())) {
+        for (const registration of [...names, last]) this.#parts.journal.countCopy(registration);
+      } else {
+        for (const registration of names) this.#append({ registration, topic, qos, retain, body });
+        this.#append({ registration: last, topic, qos, retain, body, ...(ticket && { packetId: ticket.packetId }) });
+        if (ticket) this.#redeliveries.note(notedPacket(ticket.packetId, topic, body));
+      }
     }
     if (ticket) this.#tickets.push(ticket);
     void this.#commit();
@@ -212,32 +239,43 @@ export class Ingest {
   #dispatch(waiting: WaitingEvents): void {
     const { registration } = waiting;
     const limit = registration.ordered ? 1 : FIRINGS_PER_REGISTRATION;
-    while (waiting.count > 0 && waiting.firings < limit && !this.#stopping.signal.aborted) {
+    while (waiting.unclaimed > 0 && waiting.firings < limit && !this.#stopping.signal.aborted) {
       if (!waiting.isFull && !this.#draining && !waiting.lingered) {
         waiting.linger(() => this.#dispatch(waiting));
         return;
       }
       waiting.firings += 1;
+      waiting.claims += 1;
       this.#track(this.#fireBatch(waiting));
     }
   }
 
   async #fireBatch(waiting: WaitingEvents): Promise<void> {
     const { fire, journal } = this.#parts;
-    const { registration } = waiting;
-    try {
-      const batch = waiting.takeBatch();
+    let claimed = true;
+    const unclaim = () => {
+      if (claimed) waiting.claims -= 1;
+      claimed = false;
+    };
+    const take = async () => {
+      unclaim();
+      const batch = waiting.takeBatch(fire.maxBytes);
       const events: Event[] = [];
-      for (const entry of batch) events.push(typeof entry === 'number' ? await journal.load(entry) : entry);
-      if (waiting.needsRefill)
-        await waiting.refill(
-          () => this.#followed,
-          (position) => journal.unsettledFrom(position),
-        );
-      const { confirmed, parked } = await fire.events(registration, events, this.#stopping.signal);
+      for (const entry of batch) {
+        const event = typeof entry === 'number' ? await journal.load(entry) : entry;
+        if (event) events.push(event);
+      }
+      if (waiting.needsRefill) {
+        await waiting.refill(() => this.#followed, (position) => journal.unsettledFrom(position));
+      }
+      return events;
+    };
+    try {
+      const { confirmed, parked } = await fire.batch(waiting.registration, take, this.#stopping.signal);
       if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
       if (parked.length > 0) await this.#park(parked);
     } finally {
+      unclaim();
       waiting.firings -= 1;
       this.#dispatch(waiting);
     }

@@ -16,6 +16,8 @@ export interface BodyBudget {
 export class WaitingEvents {
   readonly registration: Registration;
   firings = 0;
+  /** Firings that have still to take their events. */
+  claims = 0;
   /** Whether the first event has waited long enough for company. */
   lingered = false;
   #entries: Entry[] = [];
@@ -37,9 +39,15 @@ export class WaitingEvents {
     return this.#entries.length - this.#head;
   }
 
+  /** Events that no firing on its way to the platform will take along. */
+  get unclaimed(): number {
+    return this.count - this.claims * this.registration.batch.maxMessages;
+  }
+
+  /** Whether there is a full batch that is not claimed yet. */
   get isFull(): boolean {
     const { maxMessages, maxBytes } = this.registration.batch;
-    return this.count >= maxMessages || this.#bytes >= maxBytes;
+    return this.unclaimed >= maxMessages || (this.claims === 0 && this.#bytes >= maxBytes);
   }
 
   add(event: Event): void {
@@ -60,9 +68,10 @@ export class WaitingEvents {
     }, this.registration.batch.lingerMs);
   }
 
-  /** The oldest events, as many as one firing may hold; at least one. */
-  takeBatch(): Entry[] {
-    const { maxMessages, maxBytes } = this.registration.batch;
+  /** The oldest events, as many as one firing may hold: at least one, if there is one. */
+  takeBatch(platformMaxBytes: number): Entry[] {
+    const { maxMessages } = this.registration.batch;
+    const maxBytes = Math.min(this.registration.batch.maxBytes, platformMaxBytes);
     const batch: Entry[] = [];
     for (let bytes = 0; batch.length < maxMessages && this.count > 0; ) {
       const size = this.#sizes[this.#head]!;

@@ -1,5 +1,5 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import { Gauge, Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
 import { isParameterToken, isSameSecret, receiptToken } from '../core/token.ts';
@@ -74,6 +74,7 @@ export function createServer(parts: HttpParts): FastifyInstance {
     return parts.parameters();
   });
 
+  let metrics: Promise<Registry> | undefined;
   void server.register(async (guarded) => {
     guarded.addHook('onRequest', async (request, reply) => {
       if (isSameSecret(bearer(request), parts.token)) return;
@@ -83,8 +84,11 @@ export function createServer(parts: HttpParts): FastifyInstance {
         .send({ error: 'a bearer token is needed: see providerToken' });
     });
     guarded.get('/status', () => parts.status());
-    const metrics = createMetrics(parts.status);
-    guarded.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()));
+    guarded.get('/metrics', async (_request, reply) => {
+      metrics ??= import('./metrics.ts').then(({ createMetrics }) => createMetrics(parts.status));
+      const registry = await metrics;
+      return reply.type(registry.contentType).send(await registry.metrics());
+    });
   });
   return server;
 }
@@ -102,36 +106,4 @@ function notReady({ broker, journal }: SiteStatus): string[] {
 function bearer(request: FastifyRequest): string {
   const [scheme, token] = (request.headers.authorization ?? '').split(' ');
   return scheme?.toLowerCase() === 'bearer' && token ? token : '';
-}
-
-function createMetrics(status: () => SiteStatus): Registry {
-  const registry = new Registry();
-  new Gauge({
-    name: 'fogwhisk_events',
-    help: 'Events by registration and fate; received = confirmed + pending + parked + expired',
-    labelNames: ['registration', 'fate'],
-    registers: [registry],
-    collect() {
-      for (const { name, books } of status().registrations) {
-        for (const [fate, count] of Object.entries(books)) this.set({ registration: name, fate }, count);
-      }
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_journal_bytes',
-    help: 'Size of the journal in bytes',
-    registers: [registry],
-    collect() {
-      this.set(status().journal.bytes);
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_broker_connected',
-    help: 'Whether the MQTT broker is connected',
-    registers: [registry],
-    collect() {
-      this.set(status().broker === 'connected' ? 1 : 0);
-    },
-  });
-  return registry;
 }

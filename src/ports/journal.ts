@@ -12,6 +12,20 @@ export interface ParkedEvent {
   readonly batchId?: string;
 }
 
+/** A parked event as it is listed: everything but its body. */
+export interface ParkedRow extends Pick<Event, 'id' | 'registration' | 'topic' | 'qos' | 'retain'> {
+  readonly reason: ParkReason;
+  readonly batchId?: string;
+  readonly bytes: number;
+}
+
+/** A parked event that is to be fired again, for this registration and with this body if it was mended. */
+export interface RedrivenEvent {
+  readonly id: string;
+  readonly registration: string;
+  readonly body?: Uint8Array;
+}
+
 /**
  * The site's log of accepted events. What is durable here survives a kill -9 and is handed out again after a restart
  * until it is settled.
@@ -23,6 +37,9 @@ export interface Journal {
   /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
   append(event: NewEvent): Event;
 
+  /** Counts a message that is a copy of an event and gets none of its own. */
+  countCopy(registration: string): void;
+
   /** Resolves when everything appended so far is on disk (fdatasync); waits for as long as the disk is full. */
   durable(): Promise<void>;
 
@@ -32,14 +49,23 @@ export interface Journal {
    */
   unsettledFrom(position: number): Promise<{ events: Event[]; next: number }>;
 
-  /** One event by its place, body included. */
-  load(position: number): Promise<Event>;
+  /** One event by its place, body included; undefined if it has expired. */
+  load(position: number): Promise<Event | undefined>;
 
   /** Records what became of events of one registration. */
   settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void;
 
   /** Keeps events aside with their reason, durably, and then settles them as parked. */
   park(events: readonly ParkedEvent[]): Promise<void>;
+
+  /** What a parked event was, if it is there. */
+  parkedRow(id: string): ParkedRow | undefined;
+
+  /** Makes parked events pending again, with the id and receive time that they had. Unknown ids are left out. */
+  redrive(events: readonly RedrivenEvent[]): Promise<Event[]>;
+
+  /** Deletes parked events for good: they count as expired. Returns how many there were. */
+  discard(ids: readonly string[]): Promise<number>;
 
   /** Bytes appended that are not durable yet. */
   readonly undurableBytes: number;

@@ -15,7 +15,23 @@ export type FireAnswer =
   /** 408, 5xx, no answer. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
+/** What a platform allows this site's key. */
+export interface PlatformLimits {
+  readonly firesPerMinute: number;
+  readonly invocationsPerMinute: number;
+  readonly payloadBytes: number;
+}
+
 export interface Platform {
+  /** Its limits; undefined where it does not tell, or can't be asked. */
+  limits(signal: AbortSignal): Promise<PlatformLimits | undefined>;
+
+  /**
+   * What became of an accepted firing, from the activation records: whether every action that a rule started succeeded.
+   * Undefined when the records don't say so within `timeoutMs`.
+   */
+  outcome(activationId: string, timeoutMs: number, signal: AbortSignal): Promise<'succeeded' | 'failed' | undefined>;
+
   /** Fires a trigger (`NAME`, or `/NAMESPACE/NAME`) with a payload of JSON text. Never throws for what the network or the platform does. */
   fire(trigger: string, payload: string, signal: AbortSignal): Promise<FireAnswer>;
 }

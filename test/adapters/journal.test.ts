@@ -16,6 +16,7 @@ function clockAt(start: bigint): Clock & { time: bigint } {
     now() {
       return this.time;
     },
+    elapsed: () => 0,
     sleep: () => Promise.resolve(),
     random: () => 0.5,
   };
@@ -70,7 +71,7 @@ describe('FileJournal', () => {
           retain,
         })),
     );
-    expect(second.books.get('r')).toEqual({ received: 50, confirmed: 20, pending: 29, parked: 1, expired: 0 });
+    expect(second.books.get('r')).toEqual({ received: 50, confirmed: 20, pending: 29, parked: 1, expired: 0, deduplicated: 0 });
     const parked = await second.parked.get(events[20]!.id);
     expect(parked).toMatchObject({ row: { reason: { code: 'BAD' }, topic: 't/20' }, body: Buffer.from('body 20') });
     await second.close();
@@ -102,11 +103,11 @@ describe('FileJournal', () => {
     expect((await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log'))).toHaveLength(2);
     const again = await openJournal(directory);
     expect((await unsettled(again)).map(({ topic }) => topic)).toEqual(['t/0']);
-    expect(again.books.get('r')).toEqual({ received: 100, confirmed: 99, pending: 1, parked: 0, expired: 0 });
+    expect(again.books.get('r')).toEqual({ received: 100, confirmed: 99, pending: 1, parked: 0, expired: 0, deduplicated: 0 });
     again.settle(await unsettled(again), 'confirmed');
     await again.close();
     const last = await openJournal(directory);
-    expect(last.books.get('r')).toEqual({ received: 100, confirmed: 100, pending: 0, parked: 0, expired: 0 });
+    expect(last.books.get('r')).toEqual({ received: 100, confirmed: 100, pending: 0, parked: 0, expired: 0, deduplicated: 0 });
     expect(last.append(message(101)).sequence).toBe(101);
     await last.close();
   });

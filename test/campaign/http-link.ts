@@ -130,7 +130,9 @@ function send(response: ServerResponse, { status, headers, body }: Answer): void
 }
 
 function failure(status: number): Answer {
-  const body = Buffer.from(JSON.stringify({ code: 'campaign', message: 'as the campaign wants it', error: 'campaign' }));
+  const body = Buffer.from(
+    JSON.stringify({ code: 'campaign', message: 'as the campaign wants it', error: 'campaign' }),
+  );
   const headers = { 'content-type': 'application/json', ...(status === 429 && { 'retry-after': '1' }) };
   return { status, headers, body };
 }

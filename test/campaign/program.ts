@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Command {
@@ -9,6 +10,8 @@ export interface Command {
   readonly cwd?: string;
 }
 
+/** Debian's Mosquitto is where a user's `PATH` does not go. */
+const PATH = `${process.env.PATH}${delimiter}/usr/sbin`;
 const RESTART_AFTER_MS = 1_000;
 /** How long a program may take to stop when it is asked to. */
 const STOP_TIMEOUT_MS = 20_000;
@@ -42,7 +45,7 @@ export class Program {
     const { file, args, env, cwd } = this.#command;
     const log = openSync(this.logFile, 'a');
     const child = spawn(file, args, {
-      env: { PATH: process.env.PATH, ...env },
+      env: { PATH, ...env },
       ...(cwd && { cwd }),
       stdio: ['ignore', log, log],
     });
@@ -79,4 +82,15 @@ export class Program {
   signal(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
   }
+}
+
+export function isOnPath(name: string): boolean {
+  return PATH.split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }

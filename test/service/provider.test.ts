@@ -40,7 +40,7 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     const bodies = Array.from({ length: 5_000 }, (_, n) => `{"n":${n}}`);
     await publishAll(await publisher(mosquitto), 'test', bodies);
     const { books } = await provider.untilStatus(({ books }) => books.confirmed === 5_000);
-    expect(books).toEqual({ received: 5_000, confirmed: 5_000, pending: 0, parked: 0, expired: 0 });
+    expect(books).toEqual({ received: 5_000, confirmed: 5_000, pending: 0, parked: 0, expired: 0, deduplicated: 0 });
     expect(platform.messages.map(({ body }) => body).sort()).toEqual(bodies.toSorted());
     expect(platform.fired.length).toBeLessThan(500);
     const times = platform.messages.map(({ receivedAt }) => BigInt(receivedAt));

@@ -40,6 +40,8 @@ export interface Reaction {
 export class FakeOpenwhisk {
   readonly fired: Fired[] = [];
   readonly problems: string[] = [];
+  /** What `GET /` tells. */
+  limits: Record<string, number> = {};
   react: (fired: Fired, nth: number) => Reaction = () => ({ status: 202, receipt: 'all' });
   readonly #server: Server;
   #listeners: Array<() => void> = [];
@@ -98,6 +100,7 @@ export class FakeOpenwhisk {
   async #answer(request: IncomingMessage): Promise<{ status: number; body: string }> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    if (request.method === 'GET' && request.url === '/') return { status: 200, body: JSON.stringify({ limits: this.limits }) };
     const trigger = /^\/api\/v1\/namespaces\/_\/triggers\/([^/?]+)$/.exec(request.url ?? '')?.[1];
     if (request.method !== 'POST' || !trigger) this.problems.push(`${request.method} ${request.url}`);
     if (request.headers.authorization !== `Basic ${Buffer.from(FakeOpenwhisk.auth).toString('base64')}`)

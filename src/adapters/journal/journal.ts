@@ -4,10 +4,10 @@ import type { Logger } from 'pino';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
 import { type NotedPacket, notedPacket, WINDOW } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { Journal, NewEvent, ParkedEvent } from '../../ports/journal.ts';
+import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
-import { decodeEvent, encodeEventHead, packetIdOf, sequenceOf } from './event-record.ts';
+import { decodeEvent, encodeEventHead, isRedriven, packetIdOf, sequenceOf } from './event-record.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
 
@@ -29,13 +29,17 @@ interface ClosedBooks {
   lastReceivedAt: string;
   /** A segment that these books include already, though its files may still be there. */
   removing: number | null;
-  books: Record<string, Omit<Books, 'pending'>>;
+  books: Record<string, Books>;
 }
 
 export interface FileJournalOptions {
   readonly directory: string;
-  /** Size at which no more is taken. */
+  /** Size at which no more is taken, or (`expireOldest`) the oldest events are given up for new ones. */
   readonly maxBytes: number;
+  readonly whenFull?: 'stop' | 'expireOldest';
+  /** The same for the parked events. */
+  readonly parkedMaxBytes?: number;
+  readonly parkedWhenFull?: 'stop' | 'expireOldest';
   readonly segmentBytes?: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -57,6 +61,8 @@ export class FileJournal implements Journal {
   #nextSequence: number;
   #lastReceivedAt: bigint;
   #roomWaiters: Array<() => void> = [];
+  #removal: Promise<void> = Promise.resolve();
+  #closedWritten: Promise<void> = Promise.resolve();
 
   private constructor(
     options: FileJournalOptions,
@@ -75,10 +81,14 @@ export class FileJournal implements Journal {
     this.#current = events.currentSegment;
     this.#nextSequence = closed.nextSequence;
     this.#lastReceivedAt = BigInt(closed.lastReceivedAt);
-    for (const [registration, books] of Object.entries(closed.books)) {
-      Object.assign(this.#booksOf(registration), books);
+    for (const [registration, books] of Object.entries(closed.books)) addBooks(this.#booksOf(registration), books);
+    for (const fates of segments.values()) {
+      for (const registration of fates.registrations()) addBooks(this.#booksOf(registration), fates.booksOf(registration));
+      if (fates.firstSequence !== undefined) {
+        this.#nextSequence = Math.max(this.#nextSequence, fates.firstSequence + fates.count);
+      }
+      if (fates.lastReceivedAt > this.#lastReceivedAt) this.#lastReceivedAt = fates.lastReceivedAt;
     }
-    for (const fates of segments.values()) this.#count(fates);
   }
 
   static async open(options: FileJournalOptions): Promise<FileJournal> {
@@ -86,7 +96,12 @@ export class FileJournal implements Journal {
     const eventsFolder = join(directory, 'events');
     await mkdir(eventsFolder, { recursive: true });
     const closed = await readClosedBooks(join(directory, 'closed.json'));
-    if (closed.removing !== null) await removeSegmentFiles(eventsFolder, closed.removing);
+    if (closed.removing !== null) {
+      await removeSegmentFiles(eventsFolder, closed.removing);
+      // Its number may be given again.
+      closed.removing = null;
+      await writeFileAtomically(join(directory, 'closed.json'), JSON.stringify(closed));
+    }
 
     const segments = new Map<number, SegmentFates>();
     for (const name of (await readdir(eventsFolder)).filter((name) => /^\d{10}\.log$/.test(name)).sort()) {
@@ -96,7 +111,7 @@ export class FileJournal implements Journal {
     const lastPackets: NotedPacket[] = [];
     const note = (record: Buffer, position: number) => {
       const event = decodeEvent(record, position, 0);
-      segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt);
+      segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt, isRedriven(record));
     };
     const events = await SegmentedLog.open(
       {
@@ -163,18 +178,28 @@ export class FileJournal implements Journal {
 
   append(event: NewEvent): Event {
     const now = this.#options.clock.now();
-    const receivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
-    const sequence = this.#nextSequence;
-    this.#lastReceivedAt = receivedAt;
-    this.#nextSequence += 1;
-    const head = encodeEventHead(event, sequence, receivedAt);
-    const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
-    const segment = segmentOf(position);
-    if (segment !== this.#current) this.#sealCurrent(segment);
-    this.#segments.get(segment)!.add(sequence, event.registration, receivedAt);
+    this.#lastReceivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
     const books = this.#booksOf(event.registration);
     books.received += 1;
     books.pending += 1;
+    return this.#append(event, this.#lastReceivedAt, false);
+  }
+
+  countCopy(registration: string): void {
+    const books = this.#booksOf(registration);
+    books.received += 1;
+    books.deduplicated += 1;
+    this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
+  }
+
+  #append(event: NewEvent, receivedAt: bigint, redriven: boolean): Event {
+    const sequence = this.#nextSequence;
+    this.#nextSequence += 1;
+    const head = encodeEventHead(event, sequence, receivedAt, redriven);
+    const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
+    const segment = segmentOf(position);
+    if (segment !== this.#current) this.#sealCurrent(segment);
+    this.#segments.get(segment)!.add(sequence, event.registration, receivedAt, redriven);
     const end = position + 8 + head.length + event.body.length;
     return { ...event, id: receivedAt.toString(), receivedAt, sequence, position, end };
   }
@@ -193,7 +218,9 @@ export class FileJournal implements Journal {
     return { events, next };
   }
 
-  async load(position: number): Promise<Event> {
+  async load(position: number): Promise<Event | undefined> {
+    // Expired in the meantime.
+    if (!this.#segments.has(segmentOf(position))) return undefined;
     const record = await this.#events.read(position);
     return decodeEvent(record, position, position + 8 + record.length);
   }
@@ -203,6 +230,14 @@ export class FileJournal implements Journal {
   }
 
   async park(parked: readonly ParkedEvent[]): Promise<void> {
+    const { parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
+    const bytes = parked.reduce((sum, { event }) => sum + event.body.length, 0);
+    if (parkedWhenFull === 'expireOldest') {
+      while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes) await this.discard([this.parked.list({ limit: 1 })[0]!.id]);
+    }
+    while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+    }
     await this.parked.add(parked);
     this.#settle(
       parked.map(({ event }) => event),
@@ -210,8 +245,47 @@ export class FileJournal implements Journal {
     );
   }
 
+  parkedRow(id: string): ParkedRow | undefined {
+    return this.parked.row(id);
+  }
+
+  async redrive(changes: readonly RedrivenEvent[]): Promise<Event[]> {
+    const events: Event[] = [];
+    for (const { id, registration, body } of changes) {
+      const parked = await this.parked.get(id);
+      if (!parked) continue;
+      const { topic, qos, retain } = parked.row;
+      events.push(this.#append({ registration, topic, qos, retain, body: body ?? parked.body }, BigInt(id), true));
+      this.#booksOf(parked.row.registration).parked -= 1;
+      this.#booksOf(registration).pending += 1;
+      if (parked.row.registration !== registration) this.#moveReceived(parked.row.registration, registration);
+    }
+    await this.durable();
+    await this.parked.remove(events.map(({ id }) => id));
+    await this.#writeClosed();
+    this.#wakeWaiters();
+    return events;
+  }
+
+  async discard(ids: readonly string[]): Promise<number> {
+    const rows = ids.flatMap((id) => this.parked.row(id) ?? []);
+    await this.parked.remove(rows.map(({ id }) => id));
+    for (const { registration } of rows) {
+      for (const books of [this.#booksOf(registration), this.#closedBooksOf(registration)]) {
+        books.parked -= 1;
+        books.expired += 1;
+      }
+    }
+    await this.#writeClosed();
+    this.#wakeWaiters();
+    return rows.length;
+  }
+
   hasRoom(): Promise<void> | undefined {
-    if (this.#events.bytes < this.#options.maxBytes) return undefined;
+    const { maxBytes, whenFull, parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
+    if (this.#events.bytes >= maxBytes && whenFull === 'expireOldest') void this.#expireOldest();
+    const parkedFull = this.parked.bytes >= parkedMaxBytes && parkedWhenFull !== 'expireOldest';
+    if (this.#events.bytes < maxBytes && !parkedFull) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
@@ -219,10 +293,11 @@ export class FileJournal implements Journal {
   async close(): Promise<void> {
     await this.#writing;
     await this.#writeFates();
+    await this.#removal;
     await this.#events.close();
     await this.parked.close();
     for (const file of this.#files.values()) await file.close();
-    await writeFileAtomically(join(this.#options.directory, 'closed.json'), JSON.stringify(this.#closedNow(null)));
+    await this.#writeClosed();
   }
 
   #settle(events: readonly Event[], fate: Fate): void {
@@ -297,58 +372,72 @@ export class FileJournal implements Journal {
     this.#segments.set(this.#current, new SegmentFates());
   }
 
-  async #removeIfSettled(number: number): Promise<void> {
-    const fates = this.#segments.get(number);
-    if (!fates || number === this.#current || fates.settledCount < fates.count) return;
-    this.#segments.delete(number);
-    this.#close(fates);
-    const folder = this.#options.directory;
-    await writeFileAtomically(join(folder, 'closed.json'), JSON.stringify(this.#closedNow(number)));
-    await this.#files.get(number)?.close();
-    this.#files.delete(number);
-    await this.#events.removeSegment(number);
-    await removeSegmentFiles(join(folder, 'events'), number);
+  /** One after the other: closed.json names one segment that is being removed. */
+  #removeIfSettled(number: number): Promise<void> {
+    const removed = this.#removal.then(async () => {
+      const fates = this.#segments.get(number);
+      if (!fates || number === this.#current || fates.settledCount < fates.count) return;
+      this.#segments.delete(number);
+      for (const registration of fates.registrations()) {
+        addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
+      }
+      this.#closed.removing = number;
+      await this.#writeClosed();
+      await this.#files.get(number)?.close();
+      this.#files.delete(number);
+      await this.#events.removeSegment(number);
+      await removeSegmentFiles(join(this.#options.directory, 'events'), number);
+      this.#wakeWaiters();
+    });
+    this.#removal = removed.catch(() => undefined);
+    return removed;
+  }
+
+  #wakeWaiters(): void {
     for (const waiter of this.#roomWaiters.splice(0)) waiter();
   }
 
-  #closedNow(removing: number | null): ClosedBooks {
-    return {
-      ...this.#closed,
-      nextSequence: this.#nextSequence,
-      lastReceivedAt: this.#lastReceivedAt.toString(),
-      removing,
-    };
+  /** Gives up the unsettled events of the oldest segment. */
+  async #expireOldest(): Promise<void> {
+    const oldest = [...this.#segments.keys()].sort((a, b) => a - b)[0]!;
+    if (oldest === this.#current) return;
+    for (let at = oldest * 2 ** 32; ; ) {
+      const { events, next } = await this.unsettledFrom(at);
+      this.#settle(
+        events.filter(({ position }) => segmentOf(position) === oldest),
+        'expired',
+      );
+      if (next === at || segmentOf(next) !== oldest) break;
+      at = next;
+    }
+    await this.#removeIfSettled(oldest);
   }
 
-  /** Adds a removed segment's counts to the closed books. */
-  #close(fates: SegmentFates): void {
-    const { books } = this.#closed;
-    for (const [registration, count] of fates.received) {
-      books[registration] ??= { received: 0, confirmed: 0, parked: 0, expired: 0 };
-      books[registration].received += count;
-      const settled = fates.settled.get(registration);
-      if (!settled) continue;
-      books[registration].confirmed += settled.confirmed;
-      books[registration].parked += settled.parked;
-      books[registration].expired += settled.expired;
-    }
+  /** One write at a time; each writes what holds when its turn comes. */
+  #writeClosed(): Promise<void> {
+    const written = this.#closedWritten.then(() => {
+      Object.assign(this.#closed, {
+        nextSequence: this.#nextSequence,
+        lastReceivedAt: this.#lastReceivedAt.toString(),
+      });
+      return writeFileAtomically(join(this.#options.directory, 'closed.json'), JSON.stringify(this.#closed));
+    });
+    this.#closedWritten = written.catch(() => undefined);
+    return written;
   }
 
-  /** Adds a segment that is there to the books. */
-  #count(fates: SegmentFates): void {
-    for (const [registration, count] of fates.received) {
-      const books = this.#booksOf(registration);
-      const settled = fates.settled.get(registration) ?? { confirmed: 0, parked: 0, expired: 0 };
-      books.received += count;
-      books.confirmed += settled.confirmed;
-      books.parked += settled.parked;
-      books.expired += settled.expired;
-      books.pending += count - settled.confirmed - settled.parked - settled.expired;
-    }
-    if (fates.firstSequence !== undefined) {
-      this.#nextSequence = Math.max(this.#nextSequence, fates.firstSequence + fates.count);
-    }
-    if (fates.lastReceivedAt > this.#lastReceivedAt) this.#lastReceivedAt = fates.lastReceivedAt;
+  /** A redriven event that is fired for another registration than it came for counts as received there. */
+  #moveReceived(from: string, to: string): void {
+    for (const books of [this.#booksOf(from), this.#closedBooksOf(from)]) books.received -= 1;
+    for (const books of [this.#booksOf(to), this.#closedBooksOf(to)]) books.received += 1;
+    // The segment of its new place takes the parked one off the books of `to`.
+    this.#closedBooksOf(from).parked -= 1;
+    this.#closedBooksOf(to).parked += 1;
+  }
+
+  #closedBooksOf(registration: string): Books {
+    this.#closed.books[registration] ??= emptyBooks();
+    return this.#closed.books[registration];
   }
 
   #booksOf(registration: string): Books {
@@ -359,6 +448,10 @@ export class FileJournal implements Journal {
     }
     return books;
   }
+}
+
+function addBooks(to: Books, books: Readonly<Books>): void {
+  for (const fate of Object.keys(to) as Array<keyof Books>) to[fate] += books[fate] ?? 0;
 }
 
 function report(problem: LogProblem, log: Logger): void {

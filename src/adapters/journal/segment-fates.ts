@@ -1,6 +1,6 @@
 import { readFile, truncate } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import type { Fate } from '../../core/event.ts';
+import type { Books, Fate } from '../../core/event.ts';
 
 /**
  * What became of the events of one journal segment: a bit per event in memory, and beside the segment a file of
@@ -14,6 +14,13 @@ interface Summary {
   readonly count: number;
   readonly lastReceivedAt: string;
   readonly received: Record<string, number>;
+  readonly redriven: Record<string, number>;
+}
+
+/** Copies that were not journalled. */
+interface CopiesRecord {
+  readonly registration: string;
+  readonly copies: number;
 }
 
 interface FateRecord {
@@ -23,7 +30,7 @@ interface FateRecord {
   readonly runs: Array<[number, number]>;
 }
 
-type StoredRecord = Summary | FateRecord;
+type StoredRecord = Summary | FateRecord | CopiesRecord;
 
 export class SegmentFates {
   /** Sequence of the segment's first event; undefined while it has none. */
@@ -31,8 +38,10 @@ export class SegmentFates {
   count = 0;
   settledCount = 0;
   lastReceivedAt = 0n;
-  /** Events by registration. */
+  /** Events by registration that arrived, that came back from being parked, and that were copies of others. */
   readonly received = new Map<string, number>();
+  readonly redriven = new Map<string, number>();
+  readonly deduplicated = new Map<string, number>();
   /** Settled events by registration and fate. */
   readonly settled = new Map<string, Record<Fate, number>>();
   /** Whether everything above was known from the file, without the segment. */
@@ -48,6 +57,7 @@ export class SegmentFates {
     let end = 0;
     for (const { record, end: recordEnd } of decodeRecords(data)) {
       if ('fate' in record) fates.#apply(record);
+      else if ('copies' in record) increase(fates.deduplicated, record.registration, record.copies);
       else fates.#restore(record);
       end = recordEnd;
     }
@@ -57,11 +67,38 @@ export class SegmentFates {
   }
 
   /** Notes an event of the segment. */
-  add(sequence: number, registration: string, receivedAt: bigint): void {
+  add(sequence: number, registration: string, receivedAt: bigint, redriven: boolean): void {
     this.firstSequence ??= sequence;
     this.count += 1;
-    this.lastReceivedAt = receivedAt;
-    this.received.set(registration, (this.received.get(registration) ?? 0) + 1);
+    if (receivedAt > this.lastReceivedAt) this.lastReceivedAt = receivedAt;
+    increase(redriven ? this.redriven : this.received, registration, 1);
+  }
+
+  /** Counts a copy of an event; returns the record to keep of it. */
+  addCopy(registration: string): Buffer {
+    increase(this.deduplicated, registration, 1);
+    return encodeRecord({ registration, copies: 1 });
+  }
+
+  /** The registrations that it says something of. */
+  registrations(): Set<string> {
+    return new Set([...this.received.keys(), ...this.redriven.keys(), ...this.deduplicated.keys()]);
+  }
+
+  /** What the segment adds to a registration's books; `parked` is negative where more came back than were parked here. */
+  booksOf(registration: string): Books {
+    const received = this.received.get(registration) ?? 0;
+    const redriven = this.redriven.get(registration) ?? 0;
+    const deduplicated = this.deduplicated.get(registration) ?? 0;
+    const { confirmed, parked, expired } = this.settled.get(registration) ?? { confirmed: 0, parked: 0, expired: 0 };
+    return {
+      received: received + deduplicated,
+      confirmed,
+      pending: received + redriven - confirmed - parked - expired,
+      parked: parked - redriven,
+      expired,
+      deduplicated,
+    };
   }
 
   isSettled(sequence: number): boolean {
@@ -90,6 +127,7 @@ export class SegmentFates {
       count: this.count,
       lastReceivedAt: this.lastReceivedAt.toString(),
       received: Object.fromEntries(this.received),
+      redriven: Object.fromEntries(this.redriven),
     });
   }
 
@@ -98,6 +136,7 @@ export class SegmentFates {
     this.count = summary.count;
     this.lastReceivedAt = BigInt(summary.lastReceivedAt);
     for (const [registration, count] of Object.entries(summary.received)) this.received.set(registration, count);
+    for (const [registration, count] of Object.entries(summary.redriven)) this.redriven.set(registration, count);
     this.hasSummary = true;
   }
 
@@ -127,6 +166,10 @@ export class SegmentFates {
     this.#bits[byte]! |= bit;
     return true;
   }
+}
+
+function increase(counts: Map<string, number>, registration: string, by: number): void {
+  counts.set(registration, (counts.get(registration) ?? 0) + by);
 }
 
 function encodeRecord(record: StoredRecord): Buffer {

@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import type { FireAnswer, Platform } from '../../ports/platform.ts';
+import type { FireAnswer, Platform, PlatformLimits } from '../../ports/platform.ts';
 
 const CONNECTIONS = 8;
 const ANSWER_TIMEOUT_MS = 30_000;
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** An activation record holds its trigger's payload. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** The platform has this built in and tells it nowhere (openwhisk: 1 MB per activation payload). */
+const PAYLOAD_BYTES = 1_048_576;
 
 /**
  * Fires triggers over OpenWhisk's REST API through a small pool of kept connections: a firing costs a fraction of what
@@ -51,6 +55,61 @@ export class OpenwhiskPlatform implements Platform {
     }
   }
 
+  async limits(signal: AbortSignal): Promise<PlatformLimits | undefined> {
+    const limits = (await this.#get('/', signal))?.limits as Record<string, unknown> | undefined;
+    if (!limits) return undefined;
+    const perMinute = (value: unknown) => (typeof value === 'number' ? value : Number.POSITIVE_INFINITY);
+    return {
+      firesPerMinute: perMinute(limits.triggers_per_minute),
+      invocationsPerMinute: perMinute(limits.actions_per_minute),
+      payloadBytes: PAYLOAD_BYTES,
+    };
+  }
+
+  async outcome(activationId: string, timeoutMs: number, signal: AbortSignal): Promise<'succeeded' | 'failed' | undefined> {
+    const until = performance.now() + timeoutMs;
+    const trigger = await this.#activation(activationId, until, signal);
+    // Each line tells of one rule; without any the platform could not keep its books, which says nothing.
+    const rules = trigger?.logs.map((line) => parseObject(line) ?? {}) ?? [];
+    if (rules.length === 0) return undefined;
+    for (const rule of rules) {
+      if (rule.success !== true || typeof rule.activationId !== 'string') return 'failed';
+      const action = await this.#activation(rule.activationId, until, signal);
+      if (!action) return undefined;
+      if (!action.success) return 'failed';
+    }
+    return 'succeeded';
+  }
+
+  /** A record, asked for until it is there. */
+  async #activation(id: string, until: number, signal: AbortSignal) {
+    for (let waitMs = 50; performance.now() < until && !signal.aborted; waitMs = Math.min(waitMs * 2, 2_000)) {
+      const record = await this.#get(`/api/v1/namespaces/_/activations/${encodeURIComponent(id)}`, signal);
+      if (record) {
+        const { success } = (record.response ?? {}) as { success?: unknown };
+        return { logs: Array.isArray(record.logs) ? record.logs.map(String) : [], success: success === true };
+      }
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+    }
+    return undefined;
+  }
+
+  /** A JSON object; undefined for any other answer. */
+  async #get(path: string, signal: AbortSignal): Promise<Record<string, unknown> | undefined> {
+    try {
+      const { statusCode, body } = await this.#pool.request({
+        method: 'GET',
+        path: `${this.#basePath}${path}`,
+        headers: this.#headers,
+        signal,
+      });
+      const text = await body.text();
+      return statusCode === 200 ? parseObject(text) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
@@ -75,9 +134,14 @@ function answerOf(status: number, text: string, retryAfter: string | string[] | 
 }
 
 function stringMember(text: string, name: string): string | undefined {
+  const value = parseObject(text)?.[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = (JSON.parse(text) as Record<string, unknown> | null)?.[name];
-    return typeof value === 'string' ? value : undefined;
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }

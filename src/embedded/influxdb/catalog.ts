@@ -1,5 +1,6 @@
 import { canonicalKey } from './line-key.ts';
 import type { Point } from './line-protocol.ts';
+import { detached } from './line-scan.ts';
 
 export type ValueType = 'float' | 'integer' | 'unsigned' | 'string' | 'boolean';
 
@@ -160,7 +161,8 @@ export class Catalog {
         let series = fields?.get(key);
         if (!series) {
           const { measurement, tags } = point.series;
-          series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field: key, type, tags });
+          const field = detached(key);
+          series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field, type, tags });
           fields = bucket.byKey.get(point.series.canonical);
           created.push(series);
         }
@@ -188,7 +190,7 @@ function objectionTo({ series: { measurement }, fields }: Point, types: Map<stri
     }
     if (field.key === 'time') continue;
     const type = types.get(field.key);
-    if (type === undefined) types.set(field.key, field.type);
+    if (type === undefined) types.set(detached(field.key), field.type);
     else if (type !== field.type) {
       return `field type conflict: input field ${JSON.stringify(field.key)} on measurement ${JSON.stringify(measurement)} is type ${field.type}, already exists as type ${type}`;
     }

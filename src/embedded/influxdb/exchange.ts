@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import type { Logger } from 'pino';
+import { BodyTooLarge, readBody } from '../http.ts';
 import { ApiError } from './api-error.ts';
 import type { Bucket, Organization, Store } from './store.ts';
 
@@ -19,34 +18,14 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 /** Reads a body of at most 64 MiB, unpacked if it is gzip. @throws ApiError */
 export async function bodyOf({ request }: Exchange): Promise<Buffer> {
-  const body = await readBounded(request);
-  if (request.headers['content-encoding'] !== 'gzip') return body;
   try {
-    return await promisify(gunzip)(body, { maxOutputLength: MAX_BODY_BYTES });
+    return await readBody(request, MAX_BODY_BYTES);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
-    throw new ApiError('invalid', `unable to read data: gzip: ${message}`);
+    if (error instanceof BodyTooLarge) {
+      throw new ApiError('request too large', 'unable to read data: points batch is too large');
+    }
+    throw new ApiError('invalid', `unable to read data: gzip: ${(error as Error).message}`);
   }
-}
-
-/** What is past the limit is read and thrown away: a client reads the answer only when it has sent everything. */
-function readBounded(request: IncomingMessage): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
-      else chunks.length = 0;
-    });
-    request.on('end', () => (bytes <= MAX_BODY_BYTES ? resolve(Buffer.concat(chunks, bytes)) : reject(tooLarge())));
-    request.on('error', reject);
-  });
-}
-
-function tooLarge(): ApiError {
-  return new ApiError('request too large', 'unable to read data: points batch is too large');
 }
 
 /** Reads a JSON object. @throws ApiError with `what` before the reason */

@@ -1,6 +1,18 @@
 import { type Field, readFields, scanFields } from './line-fields.ts';
 import { readSeriesKey, type SeriesKey } from './line-key.ts';
-import { BACKSLASH, COMMA, EQUALS, isDigit, isInt64, LineError, MINUS, NINE, QUOTE, SPACE } from './line-scan.ts';
+import {
+  BACKSLASH,
+  COMMA,
+  detached,
+  EQUALS,
+  isDigit,
+  isInt64,
+  LineError,
+  MINUS,
+  NINE,
+  QUOTE,
+  SPACE,
+} from './line-scan.ts';
 
 /**
  * InfluxDB's line protocol, read as InfluxDB 2.7 reads it: what it accepts, what it refuses and in which words.
@@ -25,6 +37,7 @@ const MAX_TIME = 2n ** 63n - 2n;
 const UNIT = { ns: 1n, us: 1_000n, ms: 1_000_000n, s: 1_000_000_000n };
 /** Series keys are few and repeat; past this many the memory of them starts again. */
 const MAX_KNOWN_KEYS = 20_000;
+const MAX_KNOWN_KEY_LENGTH = 1_000;
 
 const TAB = 9;
 const NEWLINE = 10;
@@ -74,9 +87,11 @@ export class LineProtocolReader {
   #seriesKey(raw: string, isWholeLine: boolean): SeriesKey {
     const known = this.#knownKeys.get(raw);
     if (known && !isWholeLine) return known;
-    const key = readSeriesKey(raw, isWholeLine);
+    const own = detached(raw);
+    const key = readSeriesKey(own, isWholeLine);
+    if (own.length > MAX_KNOWN_KEY_LENGTH) return key;
     if (this.#knownKeys.size >= MAX_KNOWN_KEYS) this.#knownKeys.clear();
-    this.#knownKeys.set(raw, key);
+    this.#knownKeys.set(own, key);
     return key;
   }
 }

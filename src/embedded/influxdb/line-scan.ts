@@ -40,3 +40,8 @@ export function isBounded(digits: string): boolean {
 export function byteLength(text: string): number {
   return text.length > MAX_KEY_BYTES / 3 ? Buffer.byteLength(text) : text.length;
 }
+
+/** A copy to keep: a slice of a request's body would keep the whole body in memory. */
+export function detached(slice: string): string {
+  return Buffer.from(slice).toString();
+}

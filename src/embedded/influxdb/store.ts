@@ -95,25 +95,16 @@ export class Store {
     const temporary = join(dataDir, 'tmp');
     await mkdir(temporary, { recursive: true });
     const database = await Database.open(join(dataDir, 'points.duckdb'), temporary);
-    const store = new Store(database, await loadState(database), log);
-    store.#writeLog = await SegmentedLog.open(
-      {
-        directory: join(dataDir, 'write-log'),
-        lingerMs: 0, // a request is a batch already; requests that come during an fsync share the next
-        onStall: (error) => {
-          if (error) log.error({ err: error }, 'embedded InfluxDB: the write log can not be written; writes wait');
-          else log.info('embedded InfluxDB: the write log can be written again');
-        },
-      },
-      (record) => store.#replay(record),
-      (problem) => {
-        if (problem.kind === 'torn') log.warn(problem, 'embedded InfluxDB: cut an unfinished write off the write log');
-        else log.error(problem, 'embedded InfluxDB: a damaged part of the write log was set aside');
-      },
-    );
-    await store.#flush();
-    store.#compactTimer = setInterval(() => void store.#compactInBackground(), COMPACT_MS).unref();
-    return store;
+    try {
+      const store = new Store(database, await loadState(database), log);
+      await store.#openWriteLog(join(dataDir, 'write-log'));
+      await store.#flush();
+      store.#compactTimer = setInterval(() => void store.#compactInBackground(), COMPACT_MS).unref();
+      return store;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
   }
 
   /** The organization, undefined before {@link setOrganization}. */
@@ -280,6 +271,25 @@ export class Store {
     if (!this.#writeLog.stalledBy) await this.#segmentRemovals;
     await this.#writeLog.close();
     this.#database.close();
+  }
+
+  async #openWriteLog(directory: string): Promise<void> {
+    const log = this.#log;
+    this.#writeLog = await SegmentedLog.open(
+      {
+        directory,
+        lingerMs: 0, // a request is a batch already; requests that come during an fsync share the next
+        onStall: (error) => {
+          if (error) log.error({ err: error }, 'embedded InfluxDB: the write log can not be written; writes wait');
+          else log.info('embedded InfluxDB: the write log can be written again');
+        },
+      },
+      (record) => this.#replay(record),
+      (problem) => {
+        if (problem.kind === 'torn') log.warn(problem, 'embedded InfluxDB: cut an unfinished write off the write log');
+        else log.error(problem, 'embedded InfluxDB: a damaged part of the write log was set aside');
+      },
+    );
   }
 
   /** Takes over a record of the write log that DuckDB doesn't have yet. */

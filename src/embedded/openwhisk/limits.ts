@@ -26,7 +26,13 @@ const openwhisk: Limits = {
 
 export const limitsByName: Readonly<Record<LimitsName, Limits>> = {
   openwhisk,
-  generous: { ...openwhisk, firesPerMinute: 100_000, invocationsPerMinute: 100_000, concurrentInvocations: 1_000 },
+  generous: {
+    ...openwhisk,
+    firesPerMinute: 100_000,
+    invocationsPerMinute: 100_000,
+    concurrentInvocations: 1_000,
+    concurrency: { ...openwhisk.concurrency, max: 100 },
+  },
 };
 
 /** Bodies of invocations and fires, and an entity's parameters and annotations. */

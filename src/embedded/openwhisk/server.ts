@@ -71,7 +71,8 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
   await rm(runtimes, { recursive: true, force: true });
   await mkdir(runtimes, { recursive: true, mode: 0o700 });
 
-  let handler: Handler = (_, response) => void response.writeHead(503).end();
+  const unavailable: Handler = (_, response) => void response.writeHead(503, { connection: 'close' }).end();
+  let handler = unavailable;
   const listener = await listen((request, response) => handler(request, response), options);
   const [store, activations, identities] = await Promise.all([
     EntityStore.open(options.couchdb, dataDir, log),
@@ -96,6 +97,7 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
     url: listener.url,
     port: listener.port,
     async close() {
+      handler = unavailable;
       const closed = listener.close(CLOSE_WAIT_MS);
       const late = new Promise((resolve) => setTimeout(resolve, CLOSE_WAIT_MS).unref());
       await Promise.race([invoker.settled(), late]);

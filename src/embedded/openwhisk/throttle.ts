@@ -1,7 +1,10 @@
-import { ApiError } from './api/api-error.ts';
+import { ApiError } from './api-error.ts';
 import type { Limits } from './limits.ts';
 
 const MINUTE_MS = 60_000;
+
+/** What all invocations in flight may hold as arguments: they wait in memory while their actions are busy. */
+const MAX_IN_FLIGHT_BYTES = 128 * 1_048_576;
 
 interface Account {
   minute: number;
@@ -14,6 +17,7 @@ interface Account {
 export class Throttle {
   readonly #limits: Limits;
   readonly #accounts = new Map<string, Account>();
+  #bytesInFlight = 0;
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -28,20 +32,23 @@ export class Throttle {
   invoke(namespace: string): void {
     const account = this.#account(namespace);
     this.#charge(++account.invocations, this.#limits.invocationsPerMinute);
-    if (account.inFlight >= this.#limits.concurrentInvocations) {
+    const { concurrentInvocations: allowed } = this.#limits;
+    if (account.inFlight >= allowed || this.#bytesInFlight > MAX_IN_FLIGHT_BYTES) {
       throw new ApiError(
         429,
-        `Too many concurrent requests in flight (count: ${account.inFlight}, allowed: ${this.#limits.concurrentInvocations}).`,
+        `Too many concurrent requests in flight (count: ${account.inFlight}, allowed: ${allowed}).`,
       );
     }
   }
 
-  /** Counts an invocation as in flight until it is over. */
-  inFlight(namespace: string, work: Promise<unknown>): void {
+  /** Counts an invocation, and the bytes of its arguments, as in flight until it is over. */
+  inFlight(namespace: string, bytes: number, work: Promise<unknown>): void {
     const account = this.#account(namespace);
     account.inFlight++;
+    this.#bytesInFlight += bytes;
     const over = () => {
       account.inFlight--;
+      this.#bytesInFlight -= bytes;
     };
     work.then(over, over);
   }

@@ -52,6 +52,7 @@ const groups: Record<string, readonly Row[]> = {
     ['GET', '/nosuch', undefined, 405, error('HTTP method not allowed, supported methods: OPTIONS')],
     ['OPTIONS', '/api/v1/nosuch', undefined, 200, 'OK', { key: undefined }],
     ['GET', '/api/v1/namespaces', undefined, 200, ['guest']],
+    ['GET', '/api/v1/nowhere/../namespaces/.', undefined, 200, ['guest']],
     ['GET', '/api/v1/namespaces/_', undefined, 404, error(NO_ROUTE)],
     ['GET', 'nosuch', undefined, 404, error(NO_ROUTE)],
     ['PUT', 'actions', {}, 404, error(NO_ROUTE)],
@@ -285,9 +286,9 @@ const groups: Record<string, readonly Row[]> = {
     [
       'PUT',
       'actions/e',
-      action('', { limits: { concurrency: 2 } }),
+      action('', { limits: { concurrency: 101 } }),
       400,
-      error('requirement failed: concurrency 2 exceeds allowed threshold of 1'),
+      error('requirement failed: concurrency 101 exceeds allowed threshold of 100'),
     ],
     ['PUT', 'actions/e', action('', { limits: 'x' }), 400, error(`${MALFORMED}Object expected in field 'timeout'`)],
     [

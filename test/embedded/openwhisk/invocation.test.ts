@@ -357,3 +357,23 @@ describe('arguments and environment', () => {
     expect((await client.result('final', { e: 2 })).json).toEqual({ d: 1, e: 2 });
   });
 });
+
+test('an action that allows it runs several activations in one process, with the logs of each', async () => {
+  const { client } = host;
+  const code = `let running = 0; let most = 0;
+    async function main({id}){
+      console.log("id " + id); most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      running--; return { pid: process.pid, most };
+    }`;
+  await client.action('concurrent', code, { limits: { concurrency: 5 } });
+  await client.result('concurrent', { id: 0 });
+  const results = await Promise.all(
+    [1, 2, 3, 4, 5].map(async (id) => (await client.result('concurrent', { id })).json),
+  );
+  expect(new Set(results.map(({ pid }) => pid)).size).toBe(1);
+  expect(Math.max(...results.map(({ most }) => most))).toBe(5);
+  const records = (await client.get('activations?name=concurrent&docs=true')).json;
+  const lines = records.flatMap(({ logs }: { logs: string[] }) => logs.map((line) => line.slice(31)));
+  expect(lines.sort()).toEqual([0, 1, 2, 3, 4, 5].map((id) => `stdout: id ${id}`));
+});

@@ -57,7 +57,7 @@ test('a fire runs the action of every active rule and records what it began, as 
   expect(line).toEqual({ statusCode: 0, success: true, rule: 'guest/r1', action: 'guest/p/a' });
   await expect
     .poll(async () => (await client.get(`activations/${activationId}/result`)).json.result, { interval: 10 })
-    .toMatchObject({ tp: 1, x: 1, __ow_headers: { 'content-type': 'application/json' } });
+    .toMatchObject({ tp: 1, x: 1, __ow_headers: { host: expect.any(String) } });
 });
 
 test("the caller's key reaches no action and no record", async () => {

@@ -99,3 +99,42 @@ export interface Script {
   readonly imports: readonly Import[];
   readonly statements: readonly Statement[];
 }
+
+/** The expressions that an expression is directly made of (of a function: none, its body has a scope of its own). */
+export function childrenOf(expression: Expression): readonly Expression[] {
+  switch (expression.kind) {
+    case 'call':
+      return [
+        ...(expression.piped ? [expression.piped] : []),
+        expression.callee,
+        ...expression.args.map(({ value }) => value),
+      ];
+    case 'member':
+      return [expression.object];
+    case 'index':
+      return [expression.object, expression.index];
+    case 'binary':
+    case 'logical':
+      return [expression.left, expression.right];
+    case 'unary':
+      return [expression.argument];
+    case 'conditional':
+      return [expression.test, expression.consequent, expression.alternate];
+    case 'array':
+      return expression.elements;
+    case 'record':
+      return [...(expression.with ? [expression.with] : []), ...expression.properties.map(({ value }) => value)];
+    case 'interpolation':
+      return expression.parts.filter((part) => typeof part !== 'string');
+    case 'function':
+    case 'identifier':
+    case 'string':
+    case 'integer':
+    case 'float':
+    case 'duration':
+    case 'time':
+    case 'regexp':
+    case 'pipeReceiver':
+      return [];
+  }
+}

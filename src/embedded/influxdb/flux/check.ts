@@ -1,4 +1,4 @@
-import type { Block, Expression, Script, Statement } from './ast.ts';
+import { type Block, childrenOf, type Expression, type Script, type Statement } from './ast.ts';
 import { semanticError } from './errors.ts';
 import { Builtin, checkArguments, regexp } from './interpreter.ts';
 import { FluxFunction, FluxRecord, isRecord, type Value } from './values.ts';
@@ -34,80 +34,52 @@ function checkBody(body: Expression | Block, names: Names): void {
 }
 
 function checkExpression(expression: Expression, names: Names): void {
-  switch (expression.kind) {
-    case 'identifier':
-      if (!names.has(expression.name)) throw semanticError(expression.span, `undefined identifier ${expression.name}`);
-      return;
-    case 'function': {
-      const inner = new Map(names);
-      for (const parameter of expression.parameters) {
-        if (parameter.default) checkExpression(parameter.default, names);
-        inner.set(parameter.name, undefined);
-      }
-      return checkBody(expression.body, inner);
+  if (expression.kind === 'function') {
+    const inner = new Map(names);
+    for (const parameter of expression.parameters) {
+      if (parameter.default) checkExpression(parameter.default, names);
+      inner.set(parameter.name, undefined);
     }
-    case 'call': {
-      if (expression.piped) checkExpression(expression.piped, names);
-      checkExpression(expression.callee, names);
-      for (const { value } of expression.args) checkExpression(value, names);
-      const callee = staticValue(expression.callee, names);
-      if (callee instanceof Builtin) {
-        const receiver = callee.parameters.find((parameter) => parameter.piped);
-        const given = expression.args.map(({ key }) => key);
-        if (expression.piped && receiver) given.push(receiver.name);
-        checkArguments(callee, given, expression.span, expression.args);
-      } else if (callee !== undefined && !(callee instanceof FluxFunction)) {
-        throw semanticError(expression.callee.span, 'expected function');
-      }
-      return;
-    }
-    case 'member': {
-      checkExpression(expression.object, names);
-      const object = staticValue(expression.object, names);
-      if (object instanceof FluxRecord && object.get(expression.property) === undefined) {
-        throw semanticError(expression.object.span, `record is missing label ${expression.property}`);
-      }
-      return;
-    }
-    case 'binary': {
-      checkExpression(expression.left, names);
-      checkExpression(expression.right, names);
-      const left = literalType(expression.left);
-      const right = literalType(expression.right);
-      const isMatch = expression.operator === '=~' || expression.operator === '!~';
-      const isTimeMath = left === 'time' && right === 'duration';
-      const isMixedNumber = left !== 'string' && right !== 'string' && !'+-*/%^'.includes(expression.operator);
-      if (left && right && left !== right && !isMatch && !isTimeMath && !isMixedNumber) {
-        throw semanticError(expression.right.span, `expected ${left} but found ${right}`);
-      }
-      return;
-    }
-    case 'regexp':
-      regexp(expression.source, expression.span);
-      return;
-    default:
-      for (const child of children(expression)) checkExpression(child, names);
+    checkBody(expression.body, inner);
+    return;
+  }
+  for (const child of childrenOf(expression)) checkExpression(child, names);
+  if (expression.kind === 'identifier' && !names.has(expression.name)) {
+    throw semanticError(expression.span, `undefined identifier ${expression.name}`);
+  }
+  if (expression.kind === 'call') checkCall(expression, names);
+  if (expression.kind === 'member') checkMember(expression, names);
+  if (expression.kind === 'binary') checkOperands(expression);
+  if (expression.kind === 'regexp') regexp(expression.source, expression.span);
+}
+
+function checkCall(call: Extract<Expression, { kind: 'call' }>, names: Names): void {
+  const callee = staticValue(call.callee, names);
+  if (callee instanceof Builtin) {
+    const receiver = callee.parameters.find((parameter) => parameter.piped);
+    const given = call.args.map(({ key }) => key);
+    if (call.piped && receiver) given.push(receiver.name);
+    checkArguments(callee, given, call.span, call.args);
+  } else if (callee !== undefined && !(callee instanceof FluxFunction)) {
+    throw semanticError(call.callee.span, 'expected function');
   }
 }
 
-function children(expression: Expression): readonly Expression[] {
-  switch (expression.kind) {
-    case 'interpolation':
-      return expression.parts.filter((part) => typeof part !== 'string');
-    case 'array':
-      return expression.elements;
-    case 'record':
-      return [...(expression.with ? [expression.with] : []), ...expression.properties.map(({ value }) => value)];
-    case 'index':
-      return [expression.object, expression.index];
-    case 'unary':
-      return [expression.argument];
-    case 'logical':
-      return [expression.left, expression.right];
-    case 'conditional':
-      return [expression.test, expression.consequent, expression.alternate];
-    default:
-      return [];
+function checkMember({ object, property }: Extract<Expression, { kind: 'member' }>, names: Names): void {
+  const value = staticValue(object, names);
+  if (value instanceof FluxRecord && value.get(property) === undefined) {
+    throw semanticError(object.span, `record is missing label ${property}`);
+  }
+}
+
+function checkOperands(expression: Extract<Expression, { kind: 'binary' }>): void {
+  const left = literalType(expression.left);
+  const right = literalType(expression.right);
+  const isMatch = expression.operator === '=~' || expression.operator === '!~';
+  const isTimeMath = left === 'time' && right === 'duration';
+  const isMixedNumber = left !== 'string' && right !== 'string' && !'+-*/%^'.includes(expression.operator);
+  if (left && right && left !== right && !isMatch && !isTimeMath && !isMixedNumber) {
+    throw semanticError(expression.right.span, `expected ${left} but found ${right}`);
   }
 }
 
@@ -119,20 +91,17 @@ function staticValue(expression: Expression, names: Names): Value | undefined {
   return object !== undefined && isRecord(object) ? object.get(expression.property) : undefined;
 }
 
+const LITERAL_TYPES: { readonly [Kind in Expression['kind']]?: string } = {
+  string: 'string',
+  interpolation: 'string',
+  integer: 'int',
+  float: 'float',
+  duration: 'duration',
+  time: 'time',
+  regexp: 'regexp',
+};
+
 /** The type of an expression whose form alone tells it. */
 export function literalType(expression: Expression): string | undefined {
-  switch (expression.kind) {
-    case 'string':
-    case 'interpolation':
-      return 'string';
-    case 'integer':
-      return 'int';
-    case 'float':
-    case 'duration':
-    case 'time':
-    case 'regexp':
-      return expression.kind;
-    default:
-      return undefined;
-  }
+  return LITERAL_TYPES[expression.kind];
 }

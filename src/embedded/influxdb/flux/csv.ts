@@ -1,5 +1,5 @@
 import type { Column, KeyColumn, Table } from './table.ts';
-import { formatCell, type ScalarType } from './values.ts';
+import { type Cell, formatCell, type ScalarType } from './values.ts';
 
 /** Annotated CSV as InfluxDB writes it (RFC 4180 with CRLF; `#datatype`, `#group` and `#default` rows). */
 
@@ -99,12 +99,21 @@ export class CsvWriter {
   #rows(columns: readonly Column[], name: string, number: string, from: number, to: number): string {
     const start = this.#row(['', name, number]);
     const { delimiter } = this.#dialect;
+    // Key columns have one value in all rows.
+    const previous = columns.map((): { cell: Cell; text: string } => ({ cell: null, text: delimiter }));
     let text = '';
     for (let row = from; row < to; row++) {
       text += start;
-      for (const { cells, type } of columns) {
-        const cell = formatCell(cells[row]!, type);
-        text += delimiter + (type === 'string' ? this.#quoted(cell) : cell);
+      for (let i = 0; i < columns.length; i++) {
+        const { cells, type } = columns[i]!;
+        const cell = cells[row]!;
+        const last = previous[i]!;
+        if (cell !== last.cell) {
+          const formatted = formatCell(cell, type);
+          last.cell = cell;
+          last.text = delimiter + (type === 'string' ? this.#quoted(formatted) : formatted);
+        }
+        text += last.text;
       }
       text += '\r\n';
     }
@@ -126,6 +135,6 @@ export class CsvWriter {
       field.includes('\n') ||
       field.includes('\r') ||
       field.includes(this.#dialect.delimiter);
-    return needsQuotes ? `"${field.replaceAll('"', '""').replaceAll('\r\n', '\n').replaceAll('\n', '\r\n')}"` : field;
+    return needsQuotes ? `"${field.replaceAll('"', '""').replaceAll('\r', '').replaceAll('\n', '\r\n')}"` : field;
   }
 }

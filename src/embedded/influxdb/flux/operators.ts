@@ -1,17 +1,15 @@
 import type { BinaryOperator } from './ast.ts';
-import { FluxError } from './errors.ts';
+import { FluxError, runtimeError } from './errors.ts';
 import { addDuration, Duration } from './time.ts';
 import { Null, nullOf, Regexp, type ScalarType, Time, type TypeName, typeOf, Uint, type Value } from './values.ts';
 
 /** Flux's binary operators on values. A null operand makes null, of the type that the result would have. */
 
-const ARITHMETIC = new Set<BinaryOperator>(['+', '-', '*', '/', '%', '^']);
-
 /** @throws FluxError if the operator has no meaning for such operands */
 export function applyOperator(operator: BinaryOperator, left: Value, right: Value): Value {
   if (operator === '=~' || operator === '!~') return match(operator, left, right);
   if (left instanceof Null || right instanceof Null) return nullResult(operator, left, right);
-  return ARITHMETIC.has(operator) ? arithmetic(operator, left, right) : compare(operator, left, right);
+  return isArithmetic(operator) ? arithmetic(operator, left, right) : compare(operator, left, right);
 }
 
 function match(operator: '=~' | '!~', left: Value, right: Value): Value {
@@ -21,20 +19,20 @@ function match(operator: '=~' | '!~', left: Value, right: Value): Value {
 }
 
 function nullResult(operator: BinaryOperator, left: Value, right: Value): Value {
-  if (!ARITHMETIC.has(operator)) return nullOf('bool');
+  if (!isArithmetic(operator)) return nullOf('bool');
   const types = [typeOf(left), typeOf(right)].filter((type) => type !== 'null');
   if (types.length === 2 && types[0] !== types[1]) throw conflict(types[0]!, types[1]!);
   return nullOf(types[0] as ScalarType | undefined);
 }
 
-function arithmetic(operator: BinaryOperator, left: Value, right: Value): Value {
-  if (typeof left === 'number' && typeof right === 'number') return floatArithmetic(operator, left, right);
+function arithmetic(operator: Arithmetic, left: Value, right: Value): Value {
+  if (typeof left === 'number' && typeof right === 'number') return FLOAT_ARITHMETIC[operator](left, right);
   if (typeof left === 'bigint' && typeof right === 'bigint') {
-    const result = intArithmetic(operator, left, right);
+    const result = INT_ARITHMETIC[operator](left, right);
     return typeof result === 'number' ? result : BigInt.asIntN(64, result);
   }
   if (left instanceof Uint && right instanceof Uint) {
-    const result = intArithmetic(operator, left.value, right.value);
+    const result = INT_ARITHMETIC[operator](left.value, right.value);
     return typeof result === 'number' ? result : new Uint(BigInt.asUintN(64, result));
   }
   if (typeof left === 'string' && typeof right === 'string' && operator === '+') return left + right;
@@ -50,43 +48,52 @@ function arithmetic(operator: BinaryOperator, left: Value, right: Value): Value 
   throw a === b ? unsupported(a, operator, b) : conflict(b, a);
 }
 
-function floatArithmetic(operator: BinaryOperator, a: number, b: number): number {
-  switch (operator) {
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    case '/':
-      return a / b;
-    case '%':
-      return a % b;
-    default:
-      return a ** b;
-  }
+type Arithmetic = '+' | '-' | '*' | '/' | '%' | '^';
+
+const FLOAT_ARITHMETIC: Readonly<Record<Arithmetic, (a: number, b: number) => number>> = {
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => a / b,
+  '%': (a, b) => a % b,
+  '^': (a, b) => a ** b,
+};
+
+/** A power of integers is a float. */
+const INT_ARITHMETIC: Readonly<Record<Arithmetic, (a: bigint, b: bigint) => bigint | number>> = {
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => a / nonZero(b, 'cannot divide by zero'),
+  '%': (a, b) => a % nonZero(b, 'cannot mod zero'),
+  '^': (a, b) => Number(a) ** Number(b),
+};
+
+function nonZero(divisor: bigint, problem: string): bigint {
+  if (divisor === 0n) throw runtimeError(problem);
+  return divisor;
 }
 
-function intArithmetic(operator: BinaryOperator, a: bigint, b: bigint): bigint | number {
-  switch (operator) {
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    case '/':
-    case '%':
-      if (b === 0n) {
-        throw new FluxError(`runtime error: ${operator === '/' ? 'cannot divide by zero' : 'cannot mod zero'}`);
-      }
-      return operator === '/' ? a / b : a % b;
-    default:
-      return Number(a) ** Number(b);
-  }
+function isArithmetic(operator: BinaryOperator): operator is Arithmetic {
+  return operator in FLOAT_ARITHMETIC;
 }
 
-function compare(operator: BinaryOperator, left: Value, right: Value): boolean {
+type Comparable = string | boolean | number | bigint;
+
+/** An int and a float compare as numbers, so `==` is not JavaScript's `===`. */
+const COMPARISONS: Readonly<Record<'==' | '!=' | '<' | '<=' | '>' | '>=', (a: Comparable, b: Comparable) => boolean>> =
+  {
+    // biome-ignore lint/suspicious/noDoubleEquals: 1n == 1
+    '==': (a, b) => a == b,
+    // biome-ignore lint/suspicious/noDoubleEquals: 1n != 2
+    '!=': (a, b) => a != b,
+    '<': (a, b) => a < b,
+    '<=': (a, b) => a <= b,
+    '>': (a, b) => a > b,
+    '>=': (a, b) => a >= b,
+  };
+
+function compare(operator: keyof typeof COMPARISONS, left: Value, right: Value): boolean {
   const a = comparable(left);
   const b = comparable(right);
   const equality = operator === '==' || operator === '!=';
@@ -101,26 +108,10 @@ function compare(operator: BinaryOperator, left: Value, right: Value): boolean {
   ) {
     throw unsupported(typeOf(left), operator, typeOf(right));
   }
-  // An int and a float compare as numbers, so not with ===.
-  switch (operator) {
-    case '==':
-      // biome-ignore lint/suspicious/noDoubleEquals: 1n == 1
-      return a == b;
-    case '!=':
-      // biome-ignore lint/suspicious/noDoubleEquals: 1n != 2
-      return a != b;
-    case '<':
-      return a < b;
-    case '<=':
-      return a <= b;
-    case '>':
-      return a > b;
-    default:
-      return a >= b;
-  }
+  return COMPARISONS[operator](a, b);
 }
 
-function comparable(value: Value): string | boolean | number | bigint | undefined {
+function comparable(value: Value): Comparable | undefined {
   if (value instanceof Uint) return value.value;
   if (value instanceof Time) return value.nanoseconds;
   if (value instanceof Duration) return value.months === 0 ? value.nanoseconds : undefined;

@@ -218,7 +218,11 @@ class Parser {
       } else if (this.#isPunctuation('(')) {
         this.#at++;
         const args = this.#isPunctuation(')') ? [] : this.#properties(')');
-        this.#expect(')');
+        if (!this.#isPunctuation(')')) {
+          const { end } = this.#peek().span;
+          throw syntaxError({ start, end }, `expected RPAREN, got ${describe(this.#peek())}`);
+        }
+        this.#at++;
         object = this.#node(start, { kind: 'call', callee: object, args }, object, ...args.map((arg) => arg.value));
       } else return object;
     }

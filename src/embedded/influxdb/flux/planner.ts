@@ -1,3 +1,4 @@
+import { isKnown } from './aggregate-sql.ts';
 import type { Aggregate, Selector } from './aggregates.ts';
 import type { Expression, Span } from './ast.ts';
 import { FluxError } from './errors.ts';
@@ -7,7 +8,7 @@ import { BucketSource, Read } from './source.ts';
 import type { Step, Stream, WindowColumns } from './stream.ts';
 import type { FluxFunction } from './values.ts';
 import type { Bounds, Windows } from './window.ts';
-import { AggregateRead, isKnown } from './windowed-read.ts';
+import { AggregateRead } from './windowed-read.ts';
 import { cutIntoWindows } from './windowing.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { BinaryOperator, Expression } from './ast.ts';
+import { type BinaryOperator, childrenOf, type Expression } from './ast.ts';
 import { evaluate, type predicateOf, Scope, type Session } from './interpreter.ts';
 import { type RecordValue, Regexp } from './values.ts';
 
@@ -72,22 +72,13 @@ function labelOf(expression: Expression, filter: Filter): string | undefined {
 }
 
 function literalOf(expression: Expression, filter: Filter, session: Session): Literal | undefined {
-  switch (expression.kind) {
-    case 'string':
-    case 'integer':
-    case 'float':
-      return expression.value;
-    case 'regexp':
-      return evaluate(expression, filter.scope, session) as Regexp;
-    case 'identifier': {
-      if (expression.name === filter.parameter) return undefined;
-      const value = filter.scope.get(expression.name);
-      const isLiteral = value instanceof Regexp || (value !== undefined && typeof value !== 'object');
-      return isLiteral ? value : undefined;
-    }
-    default:
-      return undefined;
-  }
+  const { kind } = expression;
+  if (kind === 'string' || kind === 'integer' || kind === 'float') return expression.value;
+  if (kind === 'regexp') return evaluate(expression, filter.scope, session) as Regexp;
+  if (kind !== 'identifier' || expression.name === filter.parameter) return undefined;
+  const value = filter.scope.get(expression.name);
+  const isLiteral = value instanceof Regexp || (value !== undefined && typeof value !== 'object');
+  return isLiteral ? value : undefined;
 }
 
 function computed(expression: Expression, filter: Filter, session: Session): Predicate | undefined {
@@ -102,41 +93,11 @@ function computed(expression: Expression, filter: Filter, session: Session): Pre
 
 /** Whether the expression sees of the record `parameter` only labels that `allowed` allows. */
 export function usesLabels(expression: Expression, parameter: string, allowed: (label: string) => boolean): boolean {
-  const ok = (inner: Expression) => usesLabels(inner, parameter, allowed);
-  switch (expression.kind) {
-    case 'identifier':
-      return expression.name !== parameter;
-    case 'member':
-      if (expression.object.kind === 'identifier' && expression.object.name === parameter)
-        return allowed(expression.property);
-      return ok(expression.object);
-    case 'binary':
-    case 'logical':
-      return ok(expression.left) && ok(expression.right);
-    case 'unary':
-      return ok(expression.argument);
-    case 'conditional':
-      return ok(expression.test) && ok(expression.consequent) && ok(expression.alternate);
-    case 'call':
-      return (
-        ok(expression.callee) &&
-        expression.args.every(({ value }) => ok(value)) &&
-        (!expression.piped || ok(expression.piped))
-      );
-    case 'array':
-      return expression.elements.every(ok);
-    case 'interpolation':
-      return expression.parts.every((part) => typeof part === 'string' || ok(part));
-    case 'string':
-    case 'integer':
-    case 'float':
-    case 'duration':
-    case 'time':
-    case 'regexp':
-      return true;
-    default:
-      return false;
-  }
+  if (expression.kind === 'identifier') return expression.name !== parameter;
+  if (expression.kind === 'function') return false;
+  const isMember = expression.kind === 'member' && expression.object.kind === 'identifier';
+  if (isMember && expression.object.name === parameter) return allowed(expression.property);
+  return childrenOf(expression).every((child) => usesLabels(child, parameter, allowed));
 }
 
 /** What is left of a predicate for one series: all of its rows, none, or those for which the SQL holds. */

@@ -110,38 +110,29 @@ export function keyOfRow(columns: readonly Column[], row: number, isKey: (label:
   return new GroupKey(key);
 }
 
-interface Growing {
-  readonly label: string;
-  readonly type: ScalarType;
-  readonly cells: Cell[];
+interface Part {
+  readonly columns: readonly Column[];
+  readonly length: number;
 }
 
 /** Collects rows into tables by group key; a column that a part lacks is null there. */
 export class TableCollector {
-  readonly #tables = new Map<string, { key: GroupKey; columns: Map<string, Growing>; length: number }>();
+  readonly #tables = new Map<string, { key: GroupKey; parts: Part[]; types: Map<string, ScalarType> }>();
 
-  /** @throws FluxError if a column is there already with another type */
+  /** @throws Fault if a column is there already with another type */
   append(key: GroupKey, columns: readonly Column[], length: number): void {
     let table = this.#tables.get(key.id);
     if (!table) {
-      table = { key, columns: new Map(), length: 0 };
+      table = { key, parts: [], types: new Map() };
       this.#tables.set(key.id, table);
     }
-    for (const { label, type, cells } of columns) {
-      let growing = table.columns.get(label);
-      if (!growing) {
-        growing = { label, type, cells: new Array<Cell>(table.length).fill(null) };
-        table.columns.set(label, growing);
-      }
-      if (growing.type !== type) {
-        throw new Fault(`schema collision detected: column "${label}" is both of type ${type} and ${growing.type}`);
-      }
-      for (let i = 0; i < length; i++) growing.cells.push(cells[i] ?? null);
+    for (const { label, type } of columns) {
+      const known = table.types.get(label) ?? type;
+      if (known !== type)
+        throw new Fault(`schema collision detected: column "${label}" is both of type ${type} and ${known}`);
+      table.types.set(label, type);
     }
-    table.length += length;
-    for (const growing of table.columns.values()) {
-      while (growing.cells.length < table.length) growing.cells.push(null);
-    }
+    table.parts.push({ columns, length });
   }
 
   add(table: Table): void {
@@ -152,6 +143,24 @@ export class TableCollector {
   sorted(): Table[] {
     return [...this.#tables.values()]
       .sort((a, b) => a.key.compare(b.key))
-      .map(({ key, columns, length }) => new Table(key, [...columns.values()], length));
+      .map(({ key, parts, types }) => {
+        const [only, ...more] = parts;
+        if (only && more.length === 0) return new Table(key, only.columns, only.length);
+        const columns = [...types].map(([label, type]) => ({ label, type, cells: joined(label, parts) }));
+        return new Table(
+          key,
+          columns,
+          columns.length === 0 ? 0 : parts.reduce((total, { length }) => total + length, 0),
+        );
+      });
   }
+}
+
+function joined(label: string, parts: readonly Part[]): Cell[] {
+  const all: Cell[] = [];
+  for (const { columns, length } of parts) {
+    const cells = columns.find((column) => column.label === label)?.cells;
+    for (let row = 0; row < length; row++) all.push(cells?.[row] ?? null);
+  }
+  return all;
 }

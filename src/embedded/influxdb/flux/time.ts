@@ -104,14 +104,24 @@ export function utcFields(t: bigint): Date {
   return calendar(t).date;
 }
 
+/** The date that was formatted last: a column's times mostly lie on one day. */
+let latestDay = { day: 0, text: '1970-01-01' };
+
 /** RFC 3339 in UTC with as many digits of the second's fraction as it has, up to nine. */
 export function formatTime(t: bigint): string {
-  const { date, belowMillisecond } = calendar(t);
-  const iso = date.toISOString();
-  const fraction = `${iso.slice(20, 23)}${String(belowMillisecond).padStart(6, '0')}`;
+  const wholeSeconds = floorDivide(t, NANOSECONDS_PER_SECOND);
+  const seconds = Number(wholeSeconds);
+  const day = Math.floor(seconds / 86_400);
+  if (day !== latestDay.day) latestDay = { day, text: new Date(day * 86_400_000).toISOString().slice(0, 10) };
+  const ofDay = seconds - day * 86_400;
+  const pad = (n: number) => (n < 10 ? `0${n}` : n);
+  const clock = `${pad(Math.floor(ofDay / 3600))}:${pad(Math.floor(ofDay / 60) % 60)}:${pad(ofDay % 60)}`;
+  const below = t - wholeSeconds * NANOSECONDS_PER_SECOND;
+  if (below === 0n) return `${latestDay.text}T${clock}Z`;
+  const fraction = String(below).padStart(9, '0');
   let end = fraction.length;
-  while (end > 0 && fraction[end - 1] === '0') end--;
-  return end === 0 ? `${iso.slice(0, 19)}Z` : `${iso.slice(0, 19)}.${fraction.slice(0, end)}Z`;
+  while (fraction[end - 1] === '0') end--;
+  return `${latestDay.text}T${clock}.${fraction.slice(0, end)}Z`;
 }
 
 /** As `formatTime`, with all nine digits of the fraction: how Flux makes a string of a time. */

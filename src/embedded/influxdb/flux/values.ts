@@ -90,26 +90,19 @@ export type Value = Scalar | Duration | Regexp | readonly Value[] | RecordValue 
 export type TypeName = ScalarType | 'duration' | 'regexp' | 'array' | 'record' | 'function' | 'stream' | 'null';
 
 export function typeOf(value: Value): TypeName {
-  switch (typeof value) {
-    case 'string':
-      return 'string';
-    case 'boolean':
-      return 'bool';
-    case 'number':
-      return 'float';
-    case 'bigint':
-      return 'int';
-    default:
-      if (value instanceof Time) return 'time';
-      if (value instanceof Null) return value.type ?? 'null';
-      if (value instanceof Uint) return 'uint';
-      if (value instanceof Duration) return 'duration';
-      if (value instanceof Regexp) return 'regexp';
-      if (Array.isArray(value)) return 'array';
-      if (value instanceof FluxFunction) return 'function';
-      if (value instanceof FluxStream) return 'stream';
-      return 'record';
-  }
+  if (typeof value === 'string') return 'string';
+  if (typeof value === 'boolean') return 'bool';
+  if (typeof value === 'number') return 'float';
+  if (typeof value === 'bigint') return 'int';
+  if (value instanceof Time) return 'time';
+  if (value instanceof Null) return value.type ?? 'null';
+  if (value instanceof Uint) return 'uint';
+  if (value instanceof Duration) return 'duration';
+  if (value instanceof Regexp) return 'regexp';
+  if (Array.isArray(value)) return 'array';
+  if (value instanceof FluxFunction) return 'function';
+  if (value instanceof FluxStream) return 'stream';
+  return 'record';
 }
 
 export function isRecord(value: Value): value is RecordValue {

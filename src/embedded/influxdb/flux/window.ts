@@ -36,7 +36,7 @@ interface Indexed extends Bounds {
 }
 
 /** More windows than this over one range are refused: they would be more rows than anybody reads. */
-const MAX_WINDOWS = 5_000_000;
+const MAX_WINDOWS = 1_000_000;
 
 export class Windows {
   readonly spec: WindowSpec;
@@ -58,6 +58,12 @@ export class Windows {
   /** One window that holds every time. */
   get isInfinite(): boolean {
     return this.spec.every.equals(INFINITE);
+  }
+
+  /** About how many windows overlap `range`. */
+  roughCount({ start, stop }: Bounds): number {
+    const { months, nanoseconds } = this.spec.every;
+    return Number(stop - start) / (months * 2.6e15 + Number(nanoseconds));
   }
 
   /** The windows that overlap `span`, clipped to `range`, earliest first. */

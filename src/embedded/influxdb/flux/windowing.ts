@@ -90,7 +90,10 @@ function rowsByWindow(
     for (const window of windows.holding(t, range)) {
       const id = `${window.start} ${window.stop}`;
       let entry = found.get(id);
-      if (!entry) found.set(id, (entry = { window, rows: [] }));
+      if (!entry) {
+        entry = { window, rows: [] };
+        found.set(id, entry);
+      }
       entry.rows.push(row);
       previous = entry;
     }

@@ -1,3 +1,4 @@
+import { ApiError, malformedQuery, notFound, wrongCollection } from '../api-error.ts';
 import {
   type Action,
   annotationOf,
@@ -14,7 +15,6 @@ import { checkCodeSize, checkLimits, nextVersion, parseCommon, parseExec, parseL
 import { recordJson } from '../invocation/activation.ts';
 import type { Running } from '../invocation/invoker.ts';
 import { MAX_BLOCKING_WAIT_MS } from '../limits.ts';
-import { ApiError, malformedQuery, notFound, wrongCollection } from './api-error.ts';
 import { type Answer, type Call, flag, json, paging, readArguments, readJson } from './call.ts';
 import type { Platform } from './platform.ts';
 

@@ -1,8 +1,8 @@
+import { ApiError, malformedQuery, noSuchRoute, notFound } from '../api-error.ts';
 import { isName } from '../entities/names.ts';
 import { checkOwner } from '../entities/packages.ts';
 import { type Activation, recordJson, responseJson, summaryOf } from '../invocation/activation.ts';
 import type { ActivationQuery } from '../invocation/activation-store.ts';
-import { ApiError, malformedQuery, noSuchRoute, notFound } from './api-error.ts';
 import { type Answer, type Call, flag, json, paging } from './call.ts';
 import type { Platform } from './platform.ts';
 

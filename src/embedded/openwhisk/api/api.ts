@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { Handler } from '../../http.ts';
+import { ApiError, noSuchRoute } from '../api-error.ts';
 import { checkName, isName } from '../entities/names.ts';
 import { checkOwner, type Identity } from '../entities/packages.ts';
 import * as actions from './actions.ts';
 import * as activations from './activations.ts';
-import { ApiError, noSuchRoute } from './api-error.ts';
 import { authenticate } from './authentication.ts';
 import { type Answer, type Call, json, ProtocolError } from './call.ts';
 import { apiInfo, limitsOf, platformInfo } from './info.ts';
@@ -90,7 +90,8 @@ async function respond(platform: Platform, exchange: Exchange): Promise<void> {
   }
   const caller = authenticate(platform, request);
   const answer = await route(platform, exchange, caller);
-  checkAccept(request, answer);
+  // Of a REST answer only JSON is negotiated: a rule's `OK` is text, whatever the client accepts.
+  if (answer.contentType === undefined) checkAccept(request, answer);
   send(response, transactionId, { ...answer, headers: [...CORS, ...(answer.headers ?? [])] });
 }
 
@@ -279,7 +280,20 @@ function parseTarget(target: string): { path: string; query: URLSearchParams } {
     const what = at < path.length ? `Invalid input '${path[at]}'` : 'Unexpected end of input';
     throw new ProtocolError(400, `Illegal request-target: ${what}, expected HEXDIG (line 1, column ${at + 1})`);
   }
-  return { path, query: new URLSearchParams(mark < 0 ? '' : target.slice(mark)) };
+  const clean = path.includes('/.') ? withoutDotSegments(path) : path;
+  return { path: clean, query: new URLSearchParams(mark < 0 ? '' : target.slice(mark)) };
+}
+
+/** RFC 3986, 5.2.4: wskdeploy names a feed of another namespace by `../..`. */
+function withoutDotSegments(path: string): string {
+  const kept: string[] = [];
+  const segments = path.split('/').slice(1);
+  for (const [at, segment] of segments.entries()) {
+    if (segment === '..') kept.pop();
+    else if (segment !== '.') kept.push(segment);
+    if ((segment === '.' || segment === '..') && at === segments.length - 1) kept.push('');
+  }
+  return `/${kept.join('/')}`;
 }
 
 /** What is not UTF-8 becomes U+FFFD, which no name may have. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { basicCredentials } from '../../http.ts';
+import { ApiError } from '../api-error.ts';
 import type { Identity } from '../entities/packages.ts';
-import { ApiError } from './api-error.ts';
 import type { Platform } from './platform.ts';
 
 /** Who asks, by the key in the request; undefined without a valid one. */

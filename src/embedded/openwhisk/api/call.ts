@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { BodyTooLarge, readBody } from '../../http.ts';
+import { ApiError, malformed, malformedQuery, tooLarge } from '../api-error.ts';
 import type { Identity } from '../entities/packages.ts';
 import { isObject, type JsonObject, JsonSyntaxError, parseJson, validUtf8 } from '../json.ts';
 import { MAX_BODY_BYTES, MAX_PAYLOAD_BYTES } from '../limits.ts';
-import { ApiError, malformed, malformedQuery, tooLarge } from './api-error.ts';
 
 /** An authenticated request to a namespace. */
 export interface Call {

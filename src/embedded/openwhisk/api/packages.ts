@@ -1,3 +1,4 @@
+import { ApiError, forbidden, malformed, notFound, wrongCollection } from '../api-error.ts';
 import {
   annotationOf,
   isBinding,
@@ -11,7 +12,6 @@ import { type EntityPath, entityId } from '../entities/names.ts';
 import { checkOwner, resolvePackage } from '../entities/packages.ts';
 import { nextVersion, parseCommon } from '../entities/parse.ts';
 import { isObject } from '../json.ts';
-import { ApiError, forbidden, malformed, notFound, wrongCollection } from './api-error.ts';
 import { type Answer, type Call, flag, json, paging, readJson } from './call.ts';
 import type { Platform } from './platform.ts';
 

@@ -1,10 +1,18 @@
-import { type Reference, type Rule, type RuleStatus, referenceId, shown, type Trigger } from '../entities/entities.ts';
+import { ApiError, malformed, notFound, wrongCollection } from '../api-error.ts';
+import {
+  type EntityType,
+  type Reference,
+  type Rule,
+  type RuleStatus,
+  referenceId,
+  shown,
+  type Trigger,
+} from '../entities/entities.ts';
 import type { EntityStore } from '../entities/entity-store.ts';
 import { containerOf, type EntityPath, entityId, parseQualifiedName, pathOf } from '../entities/names.ts';
 import { checkOwner, type Identity, resolvePackage } from '../entities/packages.ts';
 import { nextVersion, parseCommon } from '../entities/parse.ts';
 import { isObject } from '../json.ts';
-import { ApiError, malformed, notFound, wrongCollection } from './api-error.ts';
 import { type Answer, type Call, flag, json, paging, readJson } from './call.ts';
 import type { Platform } from './platform.ts';
 
@@ -101,27 +109,44 @@ function withStatus(rule: Rule, status: RuleStatus) {
 }
 
 function parseStatus(body: unknown): RuleStatus {
-  if (!isObject(body)) throw malformed("Object expected in field 'status'");
+  if (!isObject(body)) throw malformed(described(body));
   const { status } = body;
   if (status === undefined) throw malformed('key not found: status');
-  if (typeof status !== 'string') throw malformed(`${JSON.stringify(status)} is not a recognized rule state`);
+  if (typeof status !== 'string') throw malformed(described(status));
   if (status !== 'active' && status !== 'inactive') {
     throw malformed(`requirement failed: ${status} is not a recognized rule state`);
   }
   return status;
 }
 
+/** A value of the wrong type in OpenWhisk's words, which are those of its JSON library. */
+function described(value: unknown): string {
+  const type = value === null ? 'Null' : Array.isArray(value) ? 'Array' : typeof value;
+  const name = `Js${type[0]!.toUpperCase()}${type.slice(1)}`;
+  return `${JSON.stringify(value)} (of class spray.json.${name}${value === null ? '$' : ''})`;
+}
+
+/** The class names in this text are OpenWhisk's; scripts that look for it find it. */
+function wrongType(is: EntityType, expected: 'WhiskTrigger' | 'WhiskActionMetaData'): ApiError {
+  const classes = 'org.apache.openwhisk.core.entity.';
+  const name = `Whisk${is[0]!.toUpperCase()}${is.slice(1)}`;
+  return new ApiError(
+    400,
+    `document type class ${classes}${name} did not match expected type class ${classes}${expected}.`,
+  );
+}
+
 function checkUsable(store: EntityStore, caller: Identity, triggerPath: EntityPath, actionPath: EntityPath): void {
   const triggerId = entityId(triggerPath);
   const trigger = store.get(triggerId);
   if (!trigger) throw new ApiError(400, `trigger /${triggerId} does not exist`);
-  if (trigger.entityType !== 'trigger') throw new ApiError(400, `/${triggerId} is not a trigger.`);
+  if (trigger.entityType !== 'trigger') throw wrongType(trigger.entityType, 'WhiskTrigger');
   let container = containerOf(actionPath);
   if (actionPath.package === undefined) checkOwner(caller, actionPath.namespace, entityId(actionPath));
   else container = resolvePackage(store, caller, actionPath.namespace, actionPath.package).container;
   const action = store.get(`${container}/${actionPath.name}`);
   if (!action) throw new ApiError(400, `action /${entityId(actionPath)} does not exist`);
-  if (action.entityType !== 'action') throw new ApiError(400, `/${entityId(actionPath)} is not an action.`);
+  if (action.entityType !== 'action') throw wrongType(action.entityType, 'WhiskActionMetaData');
 }
 
 function referenceTo(path: EntityPath): Reference {

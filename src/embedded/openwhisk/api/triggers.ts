@@ -1,10 +1,10 @@
+import { ApiError, notFound, wrongCollection } from '../api-error.ts';
 import { argumentsOf, referenceId, shown, type Trigger } from '../entities/entities.ts';
 import { type EntityPath, entityId, isName, pathOf } from '../entities/names.ts';
 import { checkOwner, resolveAction } from '../entities/packages.ts';
 import { nextVersion, parseCommon } from '../entities/parse.ts';
 import { newActivationId } from '../invocation/activation.ts';
 import type { JsonObject } from '../json.ts';
-import { ApiError, notFound, wrongCollection } from './api-error.ts';
 import { headersForAction } from './authentication.ts';
 import { type Answer, type Call, flag, json, paging, readArguments, readJson } from './call.ts';
 import type { Platform } from './platform.ts';

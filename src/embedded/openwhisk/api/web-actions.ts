@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
+import { ApiError, notFound } from '../api-error.ts';
 import { type Action, annotationOf, isTruthy } from '../entities/entities.ts';
 import { isName } from '../entities/names.ts';
 import { type Identity, type ResolvedAction, resolveAction } from '../entities/packages.ts';
 import { type JsonObject, prettyJson } from '../json.ts';
 import { MAX_BLOCKING_WAIT_MS } from '../limits.ts';
 import { within } from './actions.ts';
-import { ApiError, notFound } from './api-error.ts';
 import { headersForAction, identityOf } from './authentication.ts';
 import { type Answer, mediaType, readPayload } from './call.ts';
 import type { Platform } from './platform.ts';

@@ -1,5 +1,5 @@
+import { malformed, parametersNotAllowed } from '../api-error.ts';
 import { isObject, type JsonObject, JsonSyntaxError, parseJson } from '../json.ts';
-import { malformed, parametersNotAllowed } from './api-error.ts';
 
 /** The arguments that only the platform gives. */
 const RESERVED = new Set(['__ow_method', '__ow_headers', '__ow_path', '__ow_user', '__ow_query', '__ow_body']);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import nano from 'nano';
 import type { Logger } from 'pino';
-import { ApiError } from '../api/api-error.ts';
+import { ApiError } from '../api-error.ts';
 import type { Entity, EntityType } from './entities.ts';
 
 const DATABASE = 'whisks';

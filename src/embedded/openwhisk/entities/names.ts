@@ -1,4 +1,4 @@
-import { ApiError, malformed } from '../api/api-error.ts';
+import { ApiError, malformed } from '../api-error.ts';
 
 const NAME = /^(?:\w|\w[\w@ .&-]{0,254}[\w@.&-])$/;
 export const MAX_NAME_CHARS = 256;
@@ -59,7 +59,8 @@ export function parseQualifiedName(value: unknown, callerNamespace: string): Ent
       'requirement failed: The fully qualified name of the entity must contain at least the namespace and the name of the entity.',
     );
   }
-  if (!parts.every(isName)) throw malformed(`requirement failed: path contains invalid parts (${parts.join(', ')})`);
+  if (!parts.every(isName))
+    throw malformed(`requirement failed: path contains invalid parts ArraySeq(${parts.join(', ')})`);
   const [namespace, second, third] = parts as [string, string, string?];
   const root = namespace === '_' ? callerNamespace : namespace;
   return third === undefined ? { namespace: root, name: second } : { namespace: root, package: second, name: third };

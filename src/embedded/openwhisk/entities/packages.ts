@@ -1,4 +1,4 @@
-import { ApiError, forbidden, notFound, wrongCollection } from '../api/api-error.ts';
+import { ApiError, forbidden, notFound, wrongCollection } from '../api-error.ts';
 import { type Action, isBinding, mergeParameters, type Package, type Parameter } from './entities.ts';
 import type { EntityStore } from './entity-store.ts';
 import { type EntityPath, entityId } from './names.ts';

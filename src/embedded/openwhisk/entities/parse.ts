@@ -1,4 +1,4 @@
-import { ApiError, malformed, tooLarge } from '../api/api-error.ts';
+import { ApiError, malformed, tooLarge } from '../api-error.ts';
 import { isObject, type JsonObject } from '../json.ts';
 import type { Kind } from '../kinds.ts';
 import { type Limits, MAX_CODE_BYTES, MAX_PAYLOAD_BYTES } from '../limits.ts';

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { ApiError, parametersNotAllowed } from '../api/api-error.ts';
+import { ApiError, parametersNotAllowed } from '../api-error.ts';
 import { annotationOf, argumentsOf, type Exec, isSequence, isTruthy, type Parameter } from '../entities/entities.ts';
 import type { EntityStore } from '../entities/entity-store.ts';
 import { parseQualifiedName } from '../entities/names.ts';
@@ -8,7 +8,7 @@ import { isObject, type JsonObject, withDefaults } from '../json.ts';
 import type { Throttle } from '../throttle.ts';
 import { type Activation, newActivationId, type StatusCode } from './activation.ts';
 import type { ActivationStore } from './activation-store.ts';
-import type { Lease, RuntimePool } from './runtime-pool.ts';
+import { HostStopping, type Lease, type RuntimePool } from './runtime-pool.ts';
 import { MAX_RESULT_BYTES, type RuntimeOutcome, type RuntimeProgram } from './runtime-process.ts';
 
 const MEGABYTE = 1_048_576;
@@ -74,7 +74,7 @@ export class Invoker {
       throw parametersNotAllowed();
     }
     const running = this.#begin(invocation);
-    this.#throttle.inFlight(invocation.caller.namespace, running.done);
+    this.#throttle.inFlight(invocation.caller.namespace, invocation.payload.length, running.done);
     return running;
   }
 
@@ -117,7 +117,16 @@ export class Invoker {
     }
 
     const key = `${invocation.caller.namespace} ${action._id} ${action._rev}`;
-    const lease = await this.#pool.acquire({ key, program, concurrency: limits.concurrency });
+    let lease: Lease;
+    try {
+      lease = await this.#pool.acquire({ key, program, concurrency: limits.concurrency });
+    } catch (error) {
+      if (!(error instanceof HostStopping)) throw error;
+      describe(0, false);
+      const result = errorResult('The platform was stopped before the action was run.');
+      const times = { start: arrived, end: arrived, duration: 0 };
+      return this.#record(activationId, invocation, { ...times, annotations, logs: [], statusCode: 3, result });
+    }
     const start = Date.now();
     lease.process.logs.begin(limits.logs * MEGABYTE);
     let initTime: number | undefined;

@@ -29,7 +29,7 @@ export class LogCollector {
   #limitBytes = 0;
   #truncated = false;
   #sentinels = 0;
-  #complete: (() => void) | undefined;
+  readonly #waiting: Array<(complete: boolean) => void> = [];
 
   constructor(stdout: Readable, stderr: Readable) {
     this.#follow(stdout, 'stdout');
@@ -45,9 +45,7 @@ export class LogCollector {
 
   /** The activation's lines, once both sentinels have come, the streams have closed, or the wait is over. */
   async end({ failed }: { failed: boolean }): Promise<string[]> {
-    if (this.#sentinels < 2 && this.#open.size > 0) await this.#wait(failed ? SENTINEL_WAIT_MS / 10 : SENTINEL_WAIT_MS);
-    const complete = this.#sentinels >= 2;
-    this.#sentinels = Math.max(0, this.#sentinels - 2);
+    const complete = await this.#sentinelPair(failed ? SENTINEL_WAIT_MS / 10 : SENTINEL_WAIT_MS);
     const lines = this.#lines;
     this.#lines = [];
     if (this.#limitBytes === 0) return [];
@@ -66,15 +64,22 @@ export class LogCollector {
     return lines;
   }
 
-  async #wait(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#complete = () => {
+  /** Takes one activation's sentinels; false if they don't come in time, or can't any more. */
+  #sentinelPair(waitMs: number): Promise<boolean> {
+    if (this.#sentinels >= 2) {
+      this.#sentinels -= 2;
+      return Promise.resolve(true);
+    }
+    if (this.#open.size === 0) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const waiter = (complete: boolean) => {
         clearTimeout(timer);
-        resolve();
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        resolve(complete);
       };
+      const timer = setTimeout(waiter, waitMs, false);
+      this.#waiting.push(waiter);
     });
-    this.#complete = undefined;
   }
 
   #follow(stream: Readable, name: 'stdout' | 'stderr'): void {
@@ -94,7 +99,7 @@ export class LogCollector {
     stream.on('close', () => {
       if (rest !== '') this.#line(name, rest);
       this.#open.delete(stream);
-      if (this.#open.size === 0) this.#complete?.();
+      if (this.#open.size === 0) for (const waiter of [...this.#waiting]) waiter(false);
     });
   }
 
@@ -102,7 +107,11 @@ export class LogCollector {
     // As on the platform, output without a line end just before the sentinel is lost with it.
     if (text.endsWith(SENTINEL)) {
       this.#sentinels++;
-      if (this.#sentinels >= 2) this.#complete?.();
+      const [waiter] = this.#waiting;
+      if (this.#sentinels >= 2 && waiter) {
+        this.#sentinels -= 2;
+        waiter(true);
+      }
       return;
     }
     if (this.#truncated) return;

@@ -18,6 +18,9 @@ export interface Lease {
   readonly warm: boolean;
 }
 
+/** There is no process any more: the host is being stopped. */
+export class HostStopping extends Error {}
+
 interface Member {
   readonly key: string;
   readonly process: RuntimeProcess;
@@ -68,9 +71,9 @@ export class RuntimePool {
       new RuntimeProcess(program, { folder: options.folder, apiHost: options.apiHost, reaper: options.reaper, slots });
   }
 
-  /** A place for one activation, as soon as there is one. @throws Error when the pool is closed meanwhile */
+  /** A place for one activation, as soon as there is one. @throws HostStopping when the pool is closed meanwhile */
   acquire(need: RuntimeNeed): Promise<Lease> {
-    if (this.#closed) return Promise.reject(new Error('the host is stopping'));
+    if (this.#closed) return Promise.reject(new HostStopping());
     const lease = this.#lease(need);
     if (lease) return Promise.resolve(lease);
     return new Promise((resolve, reject) => {
@@ -119,7 +122,7 @@ export class RuntimePool {
     this.#closed = true;
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.scaleOut);
-      waiter.reject(new Error('the host is stopping'));
+      waiter.reject(new HostStopping());
     }
     const processes = [...this.#members].map((member) => member.process);
     if (this.#stemCell) processes.push(this.#stemCell);

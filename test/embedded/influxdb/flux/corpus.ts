@@ -28,7 +28,8 @@ function hourly(): string[] {
         if (device === 'c' && hour >= 30 && hour < 70) continue;
         const value = ((hour * 7 + device.charCodeAt(0)) % 40) / 4;
         lines.push(`temperature,${tags} value=${value} ${at(start, hour * HOUR)}`);
-        if (hour % 6 === 0) lines.push(`humidity,${tags} value=${40 + value},raw=${hour}i ${at(start, hour * HOUR + 60)}`);
+        if (hour % 6 === 0)
+          lines.push(`humidity,${tags} value=${40 + value},raw=${hour}i ${at(start, hour * HOUR + 60)}`);
       }
     }
   }
@@ -67,13 +68,18 @@ function sparse(): string[] {
 /** Around midnight in Kolkata (18:30 UTC). */
 function kolkata(): string[] {
   return [-1, 0, 1].flatMap((day) =>
-    [-1, 0, 1, 3600].map((seconds, index) => `kolkata,site=k v=${day * 4 + index} ${at('2024-07-02T18:30:00Z', day * 86_400 + seconds)}`),
+    [-1, 0, 1, 3600].map(
+      (seconds, index) => `kolkata,site=k v=${day * 4 + index} ${at('2024-07-02T18:30:00Z', day * 86_400 + seconds)}`,
+    ),
   );
 }
 
 /** Enough values that a quantile is estimated rather than interpolated. */
 function load(): string[] {
-  return Array.from({ length: 3000 }, (_, n) => `load,core=0 busy=${((n * 7919) % 1000) / 8} ${at('2024-08-01T00:00:00Z', n * 60)}`);
+  return Array.from(
+    { length: 3000 },
+    (_, n) => `load,core=0 busy=${((n * 7919) % 1000) / 8} ${at('2024-08-01T00:00:00Z', n * 60)}`,
+  );
 }
 
 function overwrites(): string[] {
@@ -91,7 +97,9 @@ function daily(): string[] {
     for (const [index, quantity] of ['humidity', 'temperature', 'gas_perc'].entries()) {
       for (const datacenter of [1, 2]) {
         const value = 10 * index + day + datacenter / 2;
-        lines.push(`${quantity},datacenter_id=${datacenter} avg=${value},min=${value - 1},max=${value + 1} ${at('2024-09-01T00:00:00Z', day * 86_400)}`);
+        lines.push(
+          `${quantity},datacenter_id=${datacenter} avg=${value},min=${value - 1},max=${value + 1} ${at('2024-09-01T00:00:00Z', day * 86_400)}`,
+        );
       }
     }
   }
@@ -246,18 +254,34 @@ const queries: string[] = [
   `${SPARSE} |> filter(fn: (r) => r._field == "value") |> group(columns: ["x"]) |> last()`,
   // aggregateWindow and window
   ...FUNCTIONS.map((fn) => `${SPRING} |> aggregateWindow(every: 1d, fn: ${fn})`),
-  ...FUNCTIONS.map((fn) => `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> aggregateWindow(every: 6h, fn: ${fn}, createEmpty: false)`),
-  ...FUNCTIONS.map((fn) => `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> aggregateWindow(every: 6h, fn: ${fn})`),
+  ...FUNCTIONS.map(
+    (fn) =>
+      `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> aggregateWindow(every: 6h, fn: ${fn}, createEmpty: false)`,
+  ),
+  ...FUNCTIONS.map(
+    (fn) => `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> aggregateWindow(every: 6h, fn: ${fn})`,
+  ),
   ...FUNCTIONS.map((fn) => `${NEW_YORK}${SPRING} |> aggregateWindow(every: 1d, fn: ${fn})`),
   ...FUNCTIONS.map((fn) => `${NEW_YORK}${AUTUMN} |> aggregateWindow(every: 1d, fn: ${fn}, createEmpty: false)`),
-  ...FUNCTIONS.map((fn) => `${SPRING} |> group(columns: ["datacenter_id", "_measurement"]) |> aggregateWindow(every: 1d, fn: ${fn}, createEmpty: false) |> yield(name: "${fn}")`),
+  ...FUNCTIONS.map(
+    (fn) =>
+      `${SPRING} |> group(columns: ["datacenter_id", "_measurement"]) |> aggregateWindow(every: 1d, fn: ${fn}, createEmpty: false) |> yield(name: "${fn}")`,
+  ),
   ...FUNCTIONS.map((fn) => `${SPRING} |> group() |> aggregateWindow(every: 2d, fn: ${fn})`),
-  ...FUNCTIONS.map((fn) => `${TYPES} |> filter(fn: (r) => r._field == "i") |> aggregateWindow(every: 1h, fn: ${fn}, createEmpty: false)`),
+  ...FUNCTIONS.map(
+    (fn) =>
+      `${TYPES} |> filter(fn: (r) => r._field == "i") |> aggregateWindow(every: 1h, fn: ${fn}, createEmpty: false)`,
+  ),
   ...FUNCTIONS.map((fn) => `${TYPES} |> filter(fn: (r) => r._field == "s") |> aggregateWindow(every: 6h, fn: ${fn})`),
-  ...FUNCTIONS.map((fn) => `${SPRING} |> filter(fn: (r) => r._value + 0.0 > 5.0) |> aggregateWindow(every: 2d, fn: ${fn})`),
+  ...FUNCTIONS.map(
+    (fn) => `${SPRING} |> filter(fn: (r) => r._value + 0.0 > 5.0) |> aggregateWindow(every: 2d, fn: ${fn})`,
+  ),
   ...FUNCTIONS.map((fn) => `${SPRING} |> window(every: 2d) |> ${fn}()`),
   ...FUNCTIONS.map((fn) => `${NEW_YORK}${SPRING} |> window(every: 2d) |> ${fn}()`),
-  ...FUNCTIONS.map((fn) => `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> window(every: 12h, createEmpty: true) |> ${fn}()`),
+  ...FUNCTIONS.map(
+    (fn) =>
+      `${SPRING} |> filter(fn: (r) => r.datacenter_id == "2") |> window(every: 12h, createEmpty: true) |> ${fn}()`,
+  ),
   `${NEW_YORK}${SPRING} |> filter(fn: (r) => r.device == "a") |> aggregateWindow(every: 1h, fn: count)`,
   `${NEW_YORK}${AUTUMN} |> filter(fn: (r) => r.device == "a") |> aggregateWindow(every: 1h, fn: count)`,
   `${NEW_YORK}${AUTUMN} |> filter(fn: (r) => r.device == "a") |> aggregateWindow(every: 6h, fn: mean)`,
@@ -498,6 +522,42 @@ const queries: string[] = [
   `// a comment\n${F} // and another\n|> mean()`,
   `package main\n${F} |> mean()`,
   `v = {windowPeriod: 1d, timeRangeStart: 2024-07-01, timeRangeStop: 2024-07-05}\nfrom(bucket: "measure") |> range(start: v.timeRangeStart, stop: v.timeRangeStop) |> filter(fn: (r) => r._measurement == "kolkata") |> aggregateWindow(every: v.windowPeriod, fn: mean)`,
+  // what the planner must not confuse
+  `${F} |> filter(fn: (r) => r._value > 1.0) |> filter(fn: (r) => r.host == "a") |> aggregateWindow(every: 30m, fn: sum, createEmpty: false)`,
+  `${F} |> filter(fn: (r) => r._value > 1.0 and r._value + 1.0 < 100.0) |> count()`,
+  `${F} |> group(columns: ["host"]) |> filter(fn: (r) => r._value > 2.0)`,
+  `${F} |> group(columns: ["host"]) |> filter(fn: (r) => r._value > 2.0) |> sum()`,
+  `${F} |> limit(n: 1) |> mean()`,
+  `${F} |> sort(columns: ["_time"], desc: true) |> first()`,
+  `${F} |> mean() |> max()`,
+  `${F} |> max() |> count()`,
+  `${F} |> aggregateWindow(every: 1m, fn: max, createEmpty: false) |> mean()`,
+  `${F} |> aggregateWindow(every: 1m, fn: sum, createEmpty: false) |> cumulativeSum()`,
+  `${F} |> window(every: 1m) |> window(every: 1h) |> sum()`,
+  `${F} |> window(every: 1m) |> group(columns: ["dc"]) |> sum()`,
+  `${F} |> window(every: 1m) |> mean() |> group()`,
+  `${F} |> window(every: 1m) |> last() |> window(every: inf)`,
+  `${F} |> duplicate(column: "_time", as: "when") |> aggregateWindow(every: 1h, fn: count, createEmpty: false)`,
+  `${F} |> rename(columns: {_value: "v"}) |> aggregateWindow(every: 1h, fn: sum, column: "v", createEmpty: false)`,
+  `${F} |> aggregateWindow(every: 1h, fn: sum, column: "nope")`,
+  `${F} |> toInt() |> sum()`,
+  `${F} |> filter(fn: (r) => r.host == "a") |> group(columns: ["host", "dc", "_field"]) |> last()`,
+  `${F} |> group(columns: ["dc"]) |> first()`,
+  `${F} |> group(columns: ["dc"]) |> min()`,
+  `${F} |> group() |> aggregateWindow(every: 1h, fn: first, createEmpty: false)`,
+  `${F} |> group() |> aggregateWindow(every: 1h, fn: last, createEmpty: false)`,
+  `${F} |> group() |> window(every: 1h) |> max()`,
+  `${F} |> group() |> window(every: 1h) |> spread()`,
+  `${TYPES} |> aggregateWindow(every: 1h, fn: last, createEmpty: false)`,
+  `${TYPES} |> aggregateWindow(every: 1h, fn: count)`,
+  `${TYPES} |> aggregateWindow(every: 1h, fn: mean)`,
+  `${NEW_YORK}${TYPES} |> aggregateWindow(every: 1h, fn: last, createEmpty: false)`,
+  `${NEW_YORK}${SPRING} |> aggregateWindow(every: 1d, offset: 6h, fn: mean)`,
+  `${NEW_YORK}${SPRING} |> aggregateWindow(every: 1d, period: 2d, fn: count)`,
+  `${NEW_YORK}${SPRING} |> group() |> aggregateWindow(every: 1d, fn: sum)`,
+  `${NEW_YORK}${SPRING} |> filter(fn: (r) => r._value + 0.0 > 5.0) |> aggregateWindow(every: 1d, fn: count)`,
+  `${ALL} |> group(columns: ["_measurement"]) |> count()`,
+  `${ALL} |> last() |> keep(columns: ["_time", "_measurement", "_field"])`,
   // errors
   ``,
   `x = `,

@@ -1,7 +1,7 @@
 import { FluxError, semanticError } from '../errors.ts';
 import { type Arguments, Builtin, toText } from '../interpreter.ts';
 import { mapTables, type Stream } from '../stream.ts';
-import { Table } from '../table.ts';
+import { GroupKey, Table } from '../table.ts';
 import { Duration, parseTime } from '../time.ts';
 import {
   fromCell,
@@ -109,7 +109,9 @@ function valueConversion(name: string, to: ScalarType): Builtin {
         if (!column) return undefined;
         const changed = withColumn(table, { label: '_value', type: to, cells });
         // It is a `map`, of the kind that sorts the columns; only floats are made column by column.
-        return to === 'float' ? changed : new Table(changed.key, byLabel(changed.columns), changed.length);
+        return to === 'float'
+          ? changed
+          : new Table(new GroupKey(byLabel(changed.key.columns)), byLabel(changed.columns), changed.length);
       }),
   );
 }

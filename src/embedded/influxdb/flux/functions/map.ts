@@ -1,6 +1,6 @@
-import type { Expression } from '../ast.ts';
+import { childrenOf, type Expression } from '../ast.ts';
 import { Fault } from '../errors.ts';
-import { Builtin, predicateOf } from '../interpreter.ts';
+import { Builtin, evaluate, predicateOf, Scope, type Session } from '../interpreter.ts';
 import { transformed } from '../stream.ts';
 import { type Column, GroupKey, keyOfRow, Table, TableCollector } from '../table.ts';
 import {
@@ -16,100 +16,152 @@ import {
   type Value,
 } from '../values.ts';
 import { regroup } from './grouping.ts';
-import { byLabel, caller, rowsOf } from './shared.ts';
+import { byLabel, caller, Row } from './shared.ts';
 
 /** `map`. */
 
 const map = new Builtin('map(<-tables: stream, fn: function, mergeKey?: bool)', (args) => {
   const fn = args.value<FluxFunction>('fn');
   const call = caller(fn, args, 'r');
-  const keepsOrder = isVectorized(fn);
+  const body = predicateOf(fn);
+  const keepsOrder = isVectorized(body);
   return transformed('map', args.span, args.stream(), async function* (tables) {
     const collector = new TableCollector();
     for await (const table of tables) {
       if (table.length === 0) continue;
-      const mappedTo = mappedColumns(table, call);
-      const columns = keepsOrder ? mappedTo : byLabel(mappedTo);
-      const length = table.length;
+      const made = recordColumns(table, body, args.session) ?? mappedColumns(table, call);
+      const columns = keepsOrder ? made : byLabel(made);
       const isKey = (label: string) => table.key.has(label);
-      const mapped = new Table(keyOfRow(columns, 0, isKey), columns, length);
-      const same = mapped.key.columns.every(({ label, value }) =>
-        mapped.column(label)!.cells.every((cell) => cell === value),
-      );
+      const mapped = new Table(keyOfRow(columns, 0, isKey), columns, table.length);
+      const same = mapped.key.columns.every(({ label, value }) => isConstant(table, mapped.column(label)!, value));
       if (same) collector.add(mapped);
-      else regroup(new Table(new GroupKey([]), columns, length), isKey, collector);
+      else regroup(new Table(new GroupKey([]), columns, table.length), isKey, collector);
     }
     yield* collector.sorted();
   });
 });
 
+function isConstant(table: Table, column: Column, value: Cell): boolean {
+  return table.column(column.label)?.cells === column.cells || column.cells.every((cell) => cell === value);
+}
+
 /**
  * InfluxDB has two ways to run a `map`: one works on whole columns and leaves them in their order, the other goes
  * row by row and sorts them by name. Which one it takes depends on what the function is made of.
  */
-function isVectorized(fn: FluxFunction): boolean {
-  const parts = predicateOf(fn);
-  if (parts?.body.kind !== 'record') return false;
-  return parts.body.properties.every(({ value }) => isColumnwise(value, parts.parameter));
+function isVectorized(fn: ReturnType<typeof predicateOf>): boolean {
+  return fn?.body.kind === 'record' && fn.body.properties.every(({ value }) => isColumnwise(value, fn.parameter));
 }
+
+const COLUMNWISE = new Set<Expression['kind']>([
+  'binary',
+  'logical',
+  'unary',
+  'conditional',
+  'string',
+  'integer',
+  'float',
+  'time',
+]);
 
 function isColumnwise(expression: Expression, parameter: string): boolean {
-  switch (expression.kind) {
-    case 'member':
-      return expression.object.kind === 'identifier' && expression.object.name === parameter;
-    case 'binary':
-    case 'logical':
-      return isColumnwise(expression.left, parameter) && isColumnwise(expression.right, parameter);
-    case 'unary':
-      return isColumnwise(expression.argument, parameter);
-    case 'conditional':
-      return [expression.test, expression.consequent, expression.alternate].every((part) =>
-        isColumnwise(part, parameter),
-      );
-    case 'call':
-      return (
-        expression.callee.kind === 'identifier' &&
-        expression.callee.name === 'float' &&
-        expression.args.every(({ value }) => isColumnwise(value, parameter))
-      );
-    case 'string':
-    case 'integer':
-    case 'float':
-    case 'time':
-      return true;
-    default:
-      return false;
+  if (expression.kind === 'member') return isParameter(expression.object, parameter);
+  if (expression.kind === 'call') {
+    const { callee, args } = expression;
+    return (
+      callee.kind === 'identifier' &&
+      callee.name === 'float' &&
+      args.every(({ value }) => isColumnwise(value, parameter))
+    );
   }
+  return COLUMNWISE.has(expression.kind) && childrenOf(expression).every((child) => isColumnwise(child, parameter));
 }
 
-function mappedColumns(table: Table, call: (value: Value) => Value): Column[] {
-  const row = rowsOf(table);
-  const columns = new Map<string, { label: string; type: ScalarType | undefined; cells: Cell[] }>();
+/** The usual `(r) => ({r with a: …})`, column by column: what it takes over from `r` is not touched. */
+function recordColumns(
+  table: Table,
+  fn: ReturnType<typeof predicateOf>,
+  session: Session,
+): readonly Column[] | undefined {
+  if (fn?.body.kind !== 'record') return undefined;
+  const { parameter, body } = fn;
+  if (body.with && !isParameter(body.with, parameter)) return undefined;
+  const columns = new Map<string, Column>(body.with ? table.columns.map((column) => [column.label, column]) : []);
+  const row = new Row(table);
+  const scope = new Scope(fn.scope);
+  scope.set(parameter, row);
+  for (const { key, value } of body.properties) {
+    const taken =
+      value.kind === 'member' && isParameter(value.object, parameter) ? table.column(value.property) : undefined;
+    const made = taken ? { ...taken, label: key } : new GrowingColumn(key);
+    if (made instanceof GrowingColumn) {
+      for (let index = 0; index < table.length; index++) {
+        row.moveTo(index);
+        made.set(index, evaluate(value, scope, session));
+      }
+    }
+    const column = made instanceof GrowingColumn ? made.finished(table.length) : made;
+    if (column) columns.set(key, column);
+    else columns.delete(key);
+  }
+  return [...columns.values()];
+}
+
+function isParameter(expression: Expression, parameter: string): boolean {
+  return expression.kind === 'identifier' && expression.name === parameter;
+}
+
+/** Any other function, record by record. */
+function mappedColumns(table: Table, call: (value: Value) => Value): readonly Column[] {
+  const row = new Row(table);
+  const columns = new Map<string, GrowingColumn>();
   for (let index = 0; index < table.length; index++) {
-    const record = call(row(index));
+    const record = call(row.moveTo(index));
     if (!isRecord(record)) throw new Fault(`map function must return an object, got ${typeOf(record)}`);
     for (const label of record.labels) {
-      const value = record.get(label) ?? NULL;
-      if (!isScalar(value))
-        throw new Fault(
-          `map object property "${label}" is ${typeOf(value)} type which is not supported in a flux table`,
-        );
-      const type = value instanceof Null ? value.type : (typeOf(value) as ScalarType);
       let column = columns.get(label);
-      if (!column) columns.set(label, (column = { label, type, cells: new Array<Cell>(index).fill(null) }));
-      column.type ??= type;
-      if (type !== undefined && column.type !== type)
-        throw new Fault(
-          `map regroups rows such that column "${label}" would include values of two different data types: ${column.type}, ${type}`,
-        );
-      column.cells[index] = toCell(value);
+      if (!column) {
+        column = new GrowingColumn(label);
+        columns.set(label, column);
+      }
+      column.set(index, record.get(label) ?? NULL);
     }
   }
-  return [...columns.values()].flatMap(({ label, type, cells }) => {
-    if (type === undefined) return [];
-    while (cells.length < table.length) cells.push(null);
-    return [{ label, type, cells }];
-  });
+  return [...columns.values()].flatMap((column) => column.finished(table.length) ?? []);
+}
+
+/** A column whose type shows with its first value. */
+class GrowingColumn {
+  readonly #label: string;
+  readonly #cells: Cell[] = [];
+  #type: ScalarType | undefined;
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  set(row: number, value: Value): void {
+    if (!isScalar(value)) {
+      throw new Fault(
+        `map object property "${this.#label}" is ${typeOf(value)} type which is not supported in a flux table`,
+      );
+    }
+    const type = value instanceof Null ? value.type : (typeOf(value) as ScalarType);
+    this.#type ??= type;
+    if (type !== undefined && type !== this.#type) {
+      throw new Fault(
+        `map regroups rows such that column "${this.#label}" would include values of two different data types: ${this.#type}, ${type}`,
+      );
+    }
+    while (this.#cells.length < row) this.#cells.push(null);
+    this.#cells.push(toCell(value));
+  }
+
+  /** None if no value was more than an untyped null. */
+  finished(length: number): Column | undefined {
+    while (this.#cells.length < length) this.#cells.push(null);
+    return this.#type && { label: this.#label, type: this.#type, cells: this.#cells };
+  }
 }
 
 export const mapping: readonly Builtin[] = [map];

@@ -68,7 +68,10 @@ const from = new Builtin('from(<-rows: array)', (args) => {
       if (!isScalar(value)) throw semanticError(args.span, `${typeOf(value)} is not a column type`);
       const type = value instanceof Null ? value.type : (typeOf(value) as ScalarType);
       let column = columns.get(label);
-      if (!column) columns.set(label, (column = { label, type, cells: new Array<Cell>(rows.length).fill(null) }));
+      if (!column) {
+        column = { label, type, cells: new Array<Cell>(rows.length).fill(null) };
+        columns.set(label, column);
+      }
       column.type ??= type;
       if (type !== undefined && type !== column.type)
         throw semanticError(args.span, `expected ${column.type} but found ${type} (argument rows)`);

@@ -37,7 +37,10 @@ const pivot = new Builtin(
         );
         const key = new GroupKey(table.key.columns.filter(({ label }) => isKept(label)));
         let target = pivoted.get(key.id);
-        if (!target) pivoted.set(key.id, (target = new Pivot(key, kept)));
+        if (!target) {
+          target = new Pivot(key, kept);
+          pivoted.set(key.id, target);
+        }
         target.add(table, rowKey, columnKey, value, kept);
       }
       const made = [...pivoted.values()].map((one) => one.table());
@@ -74,7 +77,7 @@ class Pivot {
       if (at === undefined) {
         at = this.#rows.size;
         this.#rows.set(id, at);
-        kept.forEach(({ cells }, index) => this.#kept[index]!.cells.push(cells[row]!));
+        for (const [index, { cells }] of kept.entries()) this.#kept[index]!.cells.push(cells[row]!);
       }
       let column = this.#pivoted.get(name);
       if (!column) {
@@ -83,7 +86,8 @@ class Pivot {
             `value "${name}" appears in a column key column, but a column named "${name}" already exists; consider renaming "${name}" to something else before pivoting`,
           );
         }
-        this.#pivoted.set(name, (column = { label: name, type: value.type, cells: [] }));
+        column = { label: name, type: value.type, cells: [] };
+        this.#pivoted.set(name, column);
       }
       if (column.type !== value.type) {
         throw new Fault(`schema collision detected: column "${name}" is both of type ${value.type} and ${column.type}`);

@@ -8,7 +8,7 @@ import { mapTables, type Stream, transformed } from '../stream.ts';
 import { constant, GroupKey, type KeyColumn, Table, TableCollector } from '../table.ts';
 import { Duration, NANOSECONDS_PER_SECOND } from '../time.ts';
 import { type FluxFunction, Null, typeOf, type Value } from '../values.ts';
-import { caller, nowOf, rowsOf, toTime } from './shared.ts';
+import { caller, nowOf, Row, toTime } from './shared.ts';
 
 /** `range` and `filter`. */
 
@@ -95,21 +95,21 @@ function predicate(
   args: Arguments,
 ): (table: Table) => readonly number[] {
   const parts = predicateOf(fn);
+  const scope = new Scope(parts?.scope);
   const call = parts
     ? (row: Value) => {
-        const scope = new Scope(parts.scope);
         scope.set(parts.parameter, row);
         return (rest ?? [parts.body]).every((part) => isTrue(evaluate(part, scope, args.session), args));
       }
     : caller(fn, args, 'r');
   return (table) => {
-    const row = rowsOf(table);
+    const row = new Row(table);
     const all = [...new Array(table.length).keys()];
     const isOfKey =
       parts &&
       (rest ?? [parts.body]).every((part) => usesLabels(part, parts.parameter, (label) => table.key.has(label)));
-    if (isOfKey) return table.length > 0 && isTrue(call(row(0)), args) ? all : [];
-    return all.filter((index) => isTrue(call(row(index)), args));
+    if (isOfKey) return table.length > 0 && isTrue(call(row), args) ? all : [];
+    return all.filter((index) => isTrue(call(row.moveTo(index)), args));
   };
 }
 

@@ -7,29 +7,26 @@ import { type FluxFunction, fromCell, type RecordValue, Time, typeOf, type Value
 
 /** What the transformations share: rows as records, calls of functions given as arguments, times. */
 
-/** A table's row as the record that a script's function sees. */
-class Row implements RecordValue {
+/** A table's row as the record that a script's function sees: one object, moved from row to row. */
+export class Row implements RecordValue {
   readonly labels: readonly string[];
   readonly #columns: ReadonlyMap<string, Column>;
-  readonly #row: number;
+  #row = 0;
 
-  constructor(labels: readonly string[], columns: ReadonlyMap<string, Column>, row: number) {
-    this.labels = labels;
-    this.#columns = columns;
+  constructor(table: Table) {
+    this.labels = table.columns.map(({ label }) => label);
+    this.#columns = new Map(table.columns.map((column) => [column.label, column]));
+  }
+
+  moveTo(row: number): this {
     this.#row = row;
+    return this;
   }
 
   get(label: string): Value | undefined {
     const column = this.#columns.get(label);
     return column && fromCell(column.cells[this.#row] ?? null, column.type);
   }
-}
-
-/** The rows of a table as records. */
-export function rowsOf(table: Table): (row: number) => RecordValue {
-  const labels = table.columns.map(({ label }) => label);
-  const columns = new Map(table.columns.map((column) => [column.label, column]));
-  return (row) => new Row(labels, columns, row);
 }
 
 /** What a function of one parameter answers for a record. */
@@ -73,6 +70,6 @@ export function withColumn(table: Table, column: Column): Table {
   return new Table(table.key, columns, table.length);
 }
 
-export function byLabel(columns: readonly Column[]): Column[] {
+export function byLabel<T extends { readonly label: string }>(columns: readonly T[]): T[] {
   return columns.toSorted((a, b) => (a.label < b.label ? -1 : 1));
 }

@@ -5,7 +5,7 @@ import { connect } from 'mqtt';
 import { Pool } from 'undici';
 
 const [mqttUrl, apiUrl] = process.argv.slice(2) as [string, string];
-const pool = new Pool(apiUrl, { connections: 8 });
+const pool = new Pool(apiUrl, { connections: 64 });
 const client = connect(mqttUrl, { clean: false, clientId: 'acknowledge-after-http' });
 let waiting: Array<{ body: string; messageId: number }> = [];
 

@@ -1,0 +1,35 @@
+import { Gauge, Registry } from 'prom-client';
+import type { SiteStatus } from './server.ts';
+
+/** The site's state for Prometheus, read from its status whenever it is asked for. Loaded at the first scrape. */
+export function createMetrics(status: () => SiteStatus): Registry {
+  const registry = new Registry();
+  new Gauge({
+    name: 'fogwhisk_events',
+    help: 'Events by registration and fate; received = confirmed + pending + parked + expired',
+    labelNames: ['registration', 'fate'],
+    registers: [registry],
+    collect() {
+      for (const { name, books } of status().registrations) {
+        for (const [fate, count] of Object.entries(books)) this.set({ registration: name, fate }, count);
+      }
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_journal_bytes',
+    help: 'Size of the journal in bytes',
+    registers: [registry],
+    collect() {
+      this.set(status().journal.bytes);
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_broker_connected',
+    help: 'Whether the MQTT broker is connected',
+    registers: [registry],
+    collect() {
+      this.set(status().broker === 'connected' ? 1 : 0);
+    },
+  });
+  return registry;
+}

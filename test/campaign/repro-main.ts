@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BooksWatch } from './books-watch.ts';
+import { Ledger } from './ledger.ts';
+import { Publishers } from './publishers.ts';
+import { startSite } from './site.ts';
+import { countParked, countPoints } from './stored.ts';
+const which = process.argv[2];
+const ledger = new Ledger(2_000_000);
+const site = await startSite({ influxdb: 'influxd', forgetsJournal: false }, ledger);
+const books = new BooksWatch(site.status);
+const finish = async () => {
+  const ok = await books.settled(60_000);
+  console.log('settled', ok, JSON.stringify(books.last));
+  books.stop();
+  await site.provider.end('SIGTERM');
+  await countParked(site.dataDir, ledger); await countPoints(site.influx.url, ledger);
+  const { lost, duplicated, ...rest } = ledger.verdict();
+  console.log({ ...rest, lost: lost.length, duplicated: duplicated.length, misdeeds: site.provider.misdeeds });
+  await site.close(process.argv[3] === 'keep'); console.log(site.folder);
+  process.exit();
+};
+const publishers = new Publishers(site.brokerPort, which === 'window' ? 20_000 : 100, ledger);
+publishers.start();
+if (which === 'token') {
+  await sleep(3_000);
+  site.openwhisk.http.fault = { kind: 'status', status: 503 };
+  await sleep(8_000);
+  await publishers.stop(5_000);
+  await site.setClock!(2 * 3600);
+  await sleep(3_000);
+  site.openwhisk.http.heal();
+  console.log('platform is back'); 
+  await finish();
+}
+if (which === 'window') {
+  await sleep(1_000);
+  await site.provider.end('SIGKILL');
+  await sleep(8_000);
+  await publishers.stop(15_000);
+  console.log('published', ledger.published);
+  for (let i = 0; i < 3; i++) {
+    await site.provider.start();
+    while ((await site.status())?.books.received === undefined) await sleep(10);
+    const before = (await site.status())!.books.received;
+    while (((await site.status())?.books.received ?? 0) < before + 15_000) await sleep(5);
+    await site.provider.end('SIGKILL');
+    console.log('killed');
+  }
+  await site.provider.start();
+  await finish();
+}
