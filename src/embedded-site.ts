@@ -135,7 +135,12 @@ async function settled<T extends readonly unknown[]>(promises: { [K in keyof T]:
 }
 
 /** Where the broker is and how to log in; no URL where it is embedded. */
-export function mqttEndpoint(mqttUrl: string): { isEmbedded: boolean; url: string; username?: string; password?: string } {
+export function mqttEndpoint(mqttUrl: string): {
+  isEmbedded: boolean;
+  url: string;
+  username?: string;
+  password?: string;
+} {
   if (mqttUrl === 'embedded') return { isEmbedded: true, url: '' };
   const url = new URL(mqttUrl);
   const { username, password, hostname } = url;

@@ -68,16 +68,31 @@ export async function startService(
     journal: {
       bytes: journal.bytes,
       full: journal.bytes >= config.journalMaxBytes,
+      damage: journal.damage,
       ...(journal.stalledBy && { stalledBy: journal.stalledBy.message }),
     },
     books: total(journal.books.values()),
-    registrations: registrations.map(({ name, topic, trigger }) => {
-      const obstacle = obstacles.get(name);
-      return { name, topic, trigger, books: journal.books.get(name) ?? emptyBooks(), ...(obstacle && { obstacle }) };
-    }),
+    registrations: [
+      ...registrations.map(({ name, topic, trigger }) => {
+        const obstacle = obstacles.get(name);
+        return { name, topic, trigger, books: journal.books.get(name) ?? emptyBooks(), ...(obstacle && { obstacle }) };
+      }),
+      // Messages that nobody registered for, and those of registrations that are gone.
+      ...[...journal.books]
+        .filter(([name]) => !registrations.some((registration) => registration.name === name))
+        .map(([name, books]) => ({ name: name || '(none)', topic: '', trigger: '', books })),
+    ],
   });
+  let ingest: Ingest | undefined;
   const server = createServer({
     inbox,
+    parked: {
+      count: () => journal.parked.count,
+      list: (filter) => journal.parked.list(filter),
+      get: (id) => journal.parked.get(id),
+      redrive: (ids, body) => ingest!.redrive(ids, body),
+      discard: (ids) => journal.discard(ids),
+    },
     token: credentials.providerToken,
     siteKey: credentials.siteKey,
     parameters: () => ({
@@ -127,7 +142,7 @@ export async function startService(
       }
     },
   });
-  const ingest = new Ingest(registrations, {
+  ingest = new Ingest(registrations, {
     broker,
     journal,
     fire,
@@ -135,12 +150,13 @@ export async function startService(
     log,
     dedupeWindowMs: config.dedupeWindowMs,
   });
+  const running = ingest;
   return {
     url,
     status,
-    subscribed: ingest.start(),
+    subscribed: running.start(),
     async stop() {
-      await ingest.stop(config.drainSeconds * 1_000);
+      await running.stop(config.drainSeconds * 1_000);
       await journal.close();
       await platform.close();
       await server.close();

@@ -60,11 +60,15 @@ async function hourlyMeans(): Promise<Map<string, number>> {
       cells.set(key, [...(cells.get(key) ?? []), Number(cell)]);
     }
   }
-  return new Map([...cells].map(([key, values]) => [key, values.reduce((sum, value) => sum + value, 0) / values.length]));
+  return new Map(
+    [...cells].map(([key, values]) => [key, values.reduce((sum, value) => sum + value, 0) / values.length]),
+  );
 }
 
 function replay(site: Site, file: string) {
-  return run(process.execPath, [join(ROOT, 'dist/main.js'), 'replay', file, '--device', '42'], { env: site.environment });
+  return run(process.execPath, [join(ROOT, 'dist/main.js'), 'replay', file, '--device', '42'], {
+    env: site.environment,
+  });
 }
 
 describe.skipIf(!existsSync(CATWALK))('real lake data replayed at full speed', () => {
@@ -83,10 +87,15 @@ describe.skipIf(!existsSync(CATWALK))('real lake data replayed at full speed', (
     const measured = new Map(
       means
         .filter(({ _time }) => String(_time).endsWith('T00:00:00Z'))
-        .map(({ _time, _measurement, _value }) => [`${String(_time)} ${String(_measurement).slice(4)}`, Number(_value)]),
+        .map(({ _time, _measurement, _value }) => [
+          `${String(_time)} ${String(_measurement).slice(4)}`,
+          Number(_value),
+        ]),
     );
     const published = new Map(
-      (await csvRows(TARGETS)).filter(({ variable }) => variable === 'temperature').map((row) => [`${row.datetime} ${Number(row.depth)}`, Number(row.observation)]),
+      (await csvRows(TARGETS))
+        .filter(({ variable }) => variable === 'temperature')
+        .map((row) => [`${row.datetime} ${Number(row.depth)}`, Number(row.observation)]),
     );
     let compared = 0;
     for (const [key, expected] of await hourlyMeans()) {
@@ -116,7 +125,11 @@ describe('readings', () => {
     const site = await Site.start({ mqttTopics: JSON.stringify(topics) });
     const client = await site.mqtt();
     const room = '{"humidity":41.0,"temperature":23.5,"gas_perc":17.0,"device_fingerprint":8394527,"datacenter_id":1}';
-    await publishAll(client, 'test', Array.from({ length: 16 }, () => room));
+    await publishAll(
+      client,
+      'test',
+      Array.from({ length: 16 }, () => room),
+    );
     await publishAll(client, 'test', ['{"level":1,"device_fingerprint":1}', '{"level":1,"device_fingerprint":2}']);
     const garbage: Array<[name: string, body: string | Buffer]> = [
       ['not JSON', 'Hello, world!'],
@@ -128,16 +141,36 @@ describe('readings', () => {
       ['NaN', '{"a":NaN}'],
     ];
     for (const [, body] of garbage) await publishAll(client, 'test', [body, '{"between":1}']);
-    await publishAll(client, 'test', ['{"twice":1,"twice":2}', '{"far":1e400,"near":1}', '{"a b,c=d\\"e\\\\f":1}', '{"\\ud800":1,"low":2}', '{"new\\nline":1,"other":3}', '{"t":true,"s":"x","n":null,"o":{},"value":5}']);
+    await publishAll(client, 'test', [
+      '{"twice":1,"twice":2}',
+      '{"far":1e400,"near":1}',
+      '{"a b,c=d\\"e\\\\f":1}',
+      '{"\\ud800":1,"low":2}',
+      '{"new\\nline":1,"other":3}',
+      '{"t":true,"s":"x","n":null,"o":{},"value":5}',
+    ]);
     await publishAll(client, 'wild/a/x', ['{"wild":1}']);
     await publishAll(client, 'wild/a', ['{"wild":1}']);
     const books = await site.settled(2 + 16 + 14 + 6 + 3);
     expect(books.received).toBe(2 + 16 + 14 + 6 + 3);
     expect(books.received).toBe(books.confirmed + books.parked);
     const points = await site.points();
-    expect(points).toMatchObject({ humidity: 16, temperature: 16, gas_perc: 16, level: 2, between: 7, twice: 1, near: 1, low: 2 - 1, value: 1, wild: 3 });
+    expect(points).toMatchObject({
+      humidity: 16,
+      temperature: 16,
+      gas_perc: 16,
+      level: 2,
+      between: 7,
+      twice: 1,
+      near: 1,
+      low: 2 - 1,
+      value: 1,
+      wild: 3,
+    });
     expect(points).not.toHaveProperty('big');
-    const twice = await site.query('from(bucket: "measure") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "twice")');
+    const twice = await site.query(
+      'from(bucket: "measure") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "twice")',
+    );
     expect(twice.map(({ _value }) => _value)).toEqual([2]);
     await publishAll(client, 'test', ['{"after":1}']);
     await site.settled(books.received + 1);
@@ -146,10 +179,18 @@ describe('readings', () => {
 
   it('keep their own time to the nanosecond', async () => {
     const site = await Site.start();
-    await publishAll(await site.mqtt(), 'test', ['{"x":1,"time":"2024-02-29T23:59:59.123456789Z"}', '{"y":1,"timestamp":1709251199123456789}']);
+    await publishAll(await site.mqtt(), 'test', [
+      '{"x":1,"time":"2024-02-29T23:59:59.123456789Z"}',
+      '{"y":1,"timestamp":1709251199123456789}',
+    ]);
     await site.settled(2);
-    const rows = await site.query('from(bucket: "measure") |> range(start: 2024-01-01T00:00:00Z, stop: 2025-01-01T00:00:00Z) |> group()');
-    expect(rows.map(({ _time }) => _time)).toEqual(['2024-02-29T23:59:59.123456789Z', '2024-02-29T23:59:59.123456789Z']);
+    const rows = await site.query(
+      'from(bucket: "measure") |> range(start: 2024-01-01T00:00:00Z, stop: 2025-01-01T00:00:00Z) |> group()',
+    );
+    expect(rows.map(({ _time }) => _time)).toEqual([
+      '2024-02-29T23:59:59.123456789Z',
+      '2024-02-29T23:59:59.123456789Z',
+    ]);
   });
 
   it('go on being fired when a subscription is refused', async () => {
@@ -168,7 +209,9 @@ describe('a fresh site', () => {
     await site.provider.untilStatus(({ books }) => books.confirmed >= 2, 10_000 - (Date.now() - started));
     const commands = [...site.provider.output().matchAll(/^ {2}((?:npx|curl) .*)$/gm)].map((match) => match[1]!);
     expect(commands).toHaveLength(3);
-    const [publish, activations, query] = commands.map((command) => () => run('sh', ['-c', command], { cwd: process.cwd() }));
+    const [publish, activations, query] = commands.map(
+      (command) => () => run('sh', ['-c', command], { cwd: process.cwd() }),
+    );
     await publish!();
     await site.settled(3);
     const names = (JSON.parse((await activations!()).stdout) as Array<{ name: string }>).map(({ name }) => name);
@@ -196,23 +239,32 @@ describe('a fresh site', () => {
     await publishAll(await site.mqtt(), 'test', ['{"x":1}']);
     await site.settled(1);
     const { pid } = site.provider;
-    const children = (await run('ps', ['-o', 'pid=', '--ppid', String(pid)])).stdout.split('\n').filter(Boolean).map(Number);
+    const children = (await run('ps', ['-o', 'pid=', '--ppid', String(pid)])).stdout
+      .split('\n')
+      .filter(Boolean)
+      .map(Number);
     expect(children.length).toBeGreaterThan(0);
     await site.provider.kill('SIGKILL');
     const alive = () => children.filter((child) => existsSync(`/proc/${child}`));
-    for (const end = Date.now() + 5_000; alive().length > 0 && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const end = Date.now() + 5_000; alive().length > 0 && Date.now() < end; )
+      await new Promise((resolve) => setTimeout(resolve, 20));
     expect(alive()).toEqual([]);
   });
 });
 
 describe('a site that can not start says why', () => {
-  it.each(['providerPort', 'embeddedMqttPort', 'embeddedOpenwhiskPort', 'embeddedCouchdbPort', 'embeddedInfluxdbPort'])('%s is taken', async (setting) => {
-    const port = await freePort();
-    const server = createServer().listen(port, '127.0.0.1');
-    onTestFinished(() => void server.close());
-    const start = Provider.start({ dataDir: await temporaryFolder(), [setting]: String(port) });
-    await expect(start).rejects.toThrow(`127.0.0.1:${port} is already in use by another program; stop that one, or set ${setting} to a free port`);
-  });
+  it.each(['providerPort', 'embeddedMqttPort', 'embeddedOpenwhiskPort', 'embeddedCouchdbPort', 'embeddedInfluxdbPort'])(
+    '%s is taken',
+    async (setting) => {
+      const port = await freePort();
+      const server = createServer().listen(port, '127.0.0.1');
+      onTestFinished(() => void server.close());
+      const start = Provider.start({ dataDir: await temporaryFolder(), [setting]: String(port) });
+      await expect(start).rejects.toThrow(
+        `127.0.0.1:${port} is already in use by another program; stop that one, or set ${setting} to a free port`,
+      );
+    },
+  );
 
   it('the data folder can not be written', async () => {
     const dataDir = join(ROOT, 'package.json', 'data');
@@ -220,7 +272,9 @@ describe('a site that can not start says why', () => {
   });
 
   it('the configuration is wrong: exit code 78 and every problem', async () => {
-    const child = spawn(process.execPath, [join(ROOT, 'dist/main.js'), 'check'], { env: { PATH: process.env.PATH, providerPort: 'x', simulate: 'maybe' } });
+    const child = spawn(process.execPath, [join(ROOT, 'dist/main.js'), 'check'], {
+      env: { PATH: process.env.PATH, providerPort: 'x', simulate: 'maybe' },
+    });
     let text = '';
     child.stderr.on('data', (data: Buffer) => {
       text += data.toString();

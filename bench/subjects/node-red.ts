@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerAddress } from '../support/mosquitto.ts';
 import { Child, type Running } from '../support/processes.ts';
 import type { Sink } from '../support/sink.ts';
@@ -41,10 +42,11 @@ return msg;
 /** Node-RED with a flow from the broker to a request: one per message, or one per batch of a hand-written function. */
 export async function startNodeRed(broker: BrokerAddress, sink: Sink, how: 'single' | 'batched'): Promise<Running> {
   const folder = temporaryFolder();
+  const position = { x: 100, y: 100 }; // without one, a node is taken for configuration
   const flow = [
-    { id: 'tab', type: 'tab', label: 'bench' },
+    { id: 'bench-tab', type: 'tab', label: 'bench' },
     {
-      id: 'broker',
+      id: 'bench-broker',
       type: 'mqtt-broker',
       broker: '127.0.0.1',
       port: broker.port,
@@ -56,27 +58,30 @@ export async function startNodeRed(broker: BrokerAddress, sink: Sink, how: 'sing
       sessionExpiry: '3600',
     },
     {
-      id: 'in',
-      z: 'tab',
+      id: 'bench-in',
+      z: 'bench-tab',
+      ...position,
       type: 'mqtt in',
-      broker: 'broker',
+      broker: 'bench-broker',
       topic: 'test',
       qos: '1',
       datatype: 'utf8',
-      wires: [['function']],
+      wires: [['bench-function']],
     },
     {
-      id: 'function',
-      z: 'tab',
+      id: 'bench-function',
+      z: 'bench-tab',
+      ...position,
       type: 'function',
       outputs: 1,
       func: how === 'single' ? SINGLE : BATCH,
       libs: [],
-      wires: [['request']],
+      wires: [['bench-request']],
     },
     {
-      id: 'request',
-      z: 'tab',
+      id: 'bench-request',
+      z: 'bench-tab',
+      ...position,
       type: 'http request',
       method: 'POST',
       ret: 'txt',
@@ -88,10 +93,11 @@ export async function startNodeRed(broker: BrokerAddress, sink: Sink, how: 'sing
   writeFileSync(join(folder, 'flows.json'), JSON.stringify(flow));
   writeFileSync(
     join(folder, 'settings.js'),
-    `module.exports = ${JSON.stringify({ flowFile: 'flows.json', httpRoot: false, uiPort: 0, uiHost: '127.0.0.1' })};\n`,
+    `module.exports = ${JSON.stringify({ flowFile: 'flows.json', httpAdminRoot: false, httpNodeRoot: false, uiPort: 0, uiHost: '127.0.0.1' })};\n`,
   );
   const red = join(FOLDER, 'node_modules', 'node-red', 'red.js');
   const child = new Child(process.execPath, [red, '--userDir', folder, '--settings', join(folder, 'settings.js')]);
   await child.says(/Connected to broker/);
+  await sleep(500); // it does not say when it has subscribed
   return child;
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerAddress } from '../support/mosquitto.ts';
 import { Child, program, type Running } from '../support/processes.ts';
 import type { Sink } from '../support/sink.ts';
@@ -34,5 +35,6 @@ export async function startTelegraf(broker: BrokerAddress, sink: Sink): Promise<
   );
   const child = new Child(program('telegraf'), ['--config', file]);
   await child.says(/Connected \[tcp:/);
+  await sleep(500); // it does not say when it has subscribed
   return child;
 }

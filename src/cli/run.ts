@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../config.ts';
 import { FogwhiskError } from '../core/errors.ts';
+import type { ParkedOptions } from './parked.ts';
+import { ProviderProblem } from './provider-client.ts';
 import type { ReplayCommandOptions } from './replay-command.ts';
 
 /** Exit code for a configuration that can't be used (EX_CONFIG of sysexits.h). */
@@ -32,6 +34,39 @@ export async function run(argv: readonly string[]): Promise<void> {
     .option(...config)
     .action(async (options: { config?: string }) => (await import('./check.ts')).check(options));
   program
+    .command('status')
+    .description('the books of the running site by registration, and what is in the way')
+    .option(...config)
+    .action(async (options: { config?: string }) => (await import('./status.ts')).status(options));
+  const parked = program.command('parked').description('messages that were kept aside, each with the reason why');
+  const selected = (command: Command) =>
+    command
+      .option(...config)
+      .option('--registration <name>', 'only those of this registration')
+      .option('--code <code>', 'only those with this reason');
+  selected(parked.command('list'))
+    .description('list them, oldest first')
+    .action(async (options: ParkedOptions) => (await import('./parked.ts')).listParked(options));
+  parked
+    .command('show')
+    .argument('<id>')
+    .description('show one with its body')
+    .option(...config)
+    .action(async (id: string, options: ParkedOptions) => (await import('./parked.ts')).showParked(id, options));
+  selected(parked.command('redrive'))
+    .argument('[id]')
+    .description('fire one again, or all that are selected')
+    .option('--body <text>', 'with this body instead')
+    .action(async (id: string | undefined, options: ParkedOptions) =>
+      (await import('./parked.ts')).redriveParked(id, options),
+    );
+  selected(parked.command('delete'))
+    .argument('[id]')
+    .description('delete one, or all that are selected; they count as expired')
+    .action(async (id: string | undefined, options: ParkedOptions) =>
+      (await import('./parked.ts')).deleteParked(id, options),
+    );
+  program
     .command('replay')
     .argument('<file>', 'a CSV file with a header line')
     .description("publish a CSV file's rows as readings to the configured broker")
@@ -40,11 +75,15 @@ export async function run(argv: readonly string[]): Promise<void> {
     .option('--rate <n>', 'messages per second (default: as fast as the broker takes them)', positiveNumber)
     .option('--topic <topic>', 'the topic to publish to (default: the first that is configured)')
     .option('--device <id>', 'becomes device_fingerprint of every reading')
-    .action(async (file: string, options: ReplayCommandOptions) => (await import('./replay-command.ts')).replayCommand(file, options));
+    .action(async (file: string, options: ReplayCommandOptions) =>
+      (await import('./replay-command.ts')).replayCommand(file, options),
+    );
   try {
     await program.parseAsync(argv);
   } catch (error) {
-    if (!(error instanceof ConfigError) && !(error instanceof FogwhiskError)) throw error;
+    const forPeople =
+      error instanceof ConfigError || error instanceof FogwhiskError || error instanceof ProviderProblem;
+    if (!forPeople) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exitCode = error instanceof ConfigError ? EXIT_CONFIG : 1;
   }

@@ -15,7 +15,8 @@ const catalogue = {
     `${d.file} was written by a newer fogwhisk (format ${d.version}, this one knows ${d.known}); start that version, or set dataDir to another folder.`,
   FILE_UNREADABLE: (d) => `${d.file} can't be read (${d.reason}); name a file that this user may read.`,
   CSV_UNUSABLE: (d) => `${d.file}, line ${d.line}: ${d.problem}.`,
-  BROKER_UNREACHABLE: (d) => `the MQTT broker at ${d.url} can't be used (${d.reason}); start it, or set mqttUrl to where it listens, with user and password if it wants them.`,
+  BROKER_UNREACHABLE: (d) =>
+    `the MQTT broker at ${d.url} can't be used (${d.reason}); start it, or set mqttUrl to where it listens, with user and password if it wants them.`,
 } satisfies Record<string, (details: Record<string, unknown>) => string>;
 
 export type ErrorCode = keyof typeof catalogue;

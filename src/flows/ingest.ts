@@ -113,7 +113,9 @@ export class Ingest {
     const changes = ids.flatMap((id) => {
       const row = journal.parkedRow(id);
       if (!row) return [];
-      const registration = this.#waiting.has(row.registration) ? row.registration : this.#index.match(row.topic)[0]?.name;
+      const registration = this.#waiting.has(row.registration)
+        ? row.registration
+        : this.#index.match(row.topic)[0]?.name;
       return [{ id, registration: registration ?? row.registration, ...(body && { body }) }];
     });
     const events = await journal.redrive(changes);
@@ -266,7 +268,10 @@ export class Ingest {
         if (event) events.push(event);
       }
       if (waiting.needsRefill) {
-        await waiting.refill(() => this.#followed, (position) => journal.unsettledFrom(position));
+        await waiting.refill(
+          () => this.#followed,
+          (position) => journal.unsettledFrom(position),
+        );
       }
       return events;
     };

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
 import { isParameterToken, isSameSecret, receiptToken } from '../core/token.ts';
+import { addParkedRoutes, type ParkedAccess } from './parked-routes.ts';
 import type { ReceiptInbox } from './receipt-inbox.ts';
 
 /** What the HTTP face shows and asks; everything but health needs a token. */
@@ -15,13 +16,19 @@ export interface HttpParts {
   /** What actions may ask for by the token of a firing. */
   readonly parameters: () => Record<string, string>;
   readonly status: () => SiteStatus;
+  readonly parked: ParkedAccess;
 }
 
 export interface SiteStatus {
   readonly site: string;
   readonly version: string;
   readonly broker: 'connected' | 'disconnected';
-  readonly journal: { readonly bytes: number; readonly full: boolean; readonly stalledBy?: string };
+  readonly journal: {
+    readonly bytes: number;
+    readonly full: boolean;
+    readonly stalledBy?: string;
+    readonly damage: readonly string[];
+  };
   readonly books: Books;
   readonly registrations: ReadonlyArray<{
     readonly name: string;
@@ -84,6 +91,7 @@ export function createServer(parts: HttpParts): FastifyInstance {
         .send({ error: 'a bearer token is needed: see providerToken' });
     });
     guarded.get('/status', () => parts.status());
+    addParkedRoutes(guarded, parts.parked);
     guarded.get('/metrics', async (_request, reply) => {
       metrics ??= import('./metrics.ts').then(({ createMetrics }) => createMetrics(parts.status));
       const registry = await metrics;

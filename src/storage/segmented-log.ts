@@ -240,6 +240,7 @@ export class SegmentedLog {
     const start = Math.max(from - number * SEGMENT_UNIT, HEADER_BYTES);
     const durable = this.#durableEnd - number * SEGMENT_UNIT;
     const end = Math.min(this.#segments.get(number)!.bytes, durable);
+    if (end <= start) return { records: [], next: from };
     const handle = await this.#handle(number);
     const data = await readRange(handle, start, Math.min(end, start + maxBytes));
     const records: LogRecord[] = [];

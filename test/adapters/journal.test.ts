@@ -60,18 +60,23 @@ describe('FileJournal', () => {
         retain,
       })),
     ).toEqual(
-      events
-        .slice(21)
-        .map(({ id, receivedAt, topic, body, qos, retain }) => ({
-          id,
-          receivedAt,
-          topic,
-          body: body.toString(),
-          qos,
-          retain,
-        })),
+      events.slice(21).map(({ id, receivedAt, topic, body, qos, retain }) => ({
+        id,
+        receivedAt,
+        topic,
+        body: body.toString(),
+        qos,
+        retain,
+      })),
     );
-    expect(second.books.get('r')).toEqual({ received: 50, confirmed: 20, pending: 29, parked: 1, expired: 0, deduplicated: 0 });
+    expect(second.books.get('r')).toEqual({
+      received: 50,
+      confirmed: 20,
+      pending: 29,
+      parked: 1,
+      expired: 0,
+      deduplicated: 0,
+    });
     const parked = await second.parked.get(events[20]!.id);
     expect(parked).toMatchObject({ row: { reason: { code: 'BAD' }, topic: 't/20' }, body: Buffer.from('body 20') });
     await second.close();
@@ -103,11 +108,25 @@ describe('FileJournal', () => {
     expect((await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log'))).toHaveLength(2);
     const again = await openJournal(directory);
     expect((await unsettled(again)).map(({ topic }) => topic)).toEqual(['t/0']);
-    expect(again.books.get('r')).toEqual({ received: 100, confirmed: 99, pending: 1, parked: 0, expired: 0, deduplicated: 0 });
+    expect(again.books.get('r')).toEqual({
+      received: 100,
+      confirmed: 99,
+      pending: 1,
+      parked: 0,
+      expired: 0,
+      deduplicated: 0,
+    });
     again.settle(await unsettled(again), 'confirmed');
     await again.close();
     const last = await openJournal(directory);
-    expect(last.books.get('r')).toEqual({ received: 100, confirmed: 100, pending: 0, parked: 0, expired: 0, deduplicated: 0 });
+    expect(last.books.get('r')).toEqual({
+      received: 100,
+      confirmed: 100,
+      pending: 0,
+      parked: 0,
+      expired: 0,
+      deduplicated: 0,
+    });
     expect(last.append(message(101)).sequence).toBe(101);
     await last.close();
   });
@@ -127,6 +146,30 @@ describe('FileJournal', () => {
     journal.settle(events, 'confirmed');
     await room;
     expect(journal.hasRoom()).toBeUndefined();
+    await journal.close();
+  });
+
+  it('gives up the oldest segment for new events where it is told to', async () => {
+    const journal = await FileJournal.open({
+      directory: await temporaryFolder(),
+      maxBytes: 3_000,
+      segmentBytes: 500,
+      whenFull: 'expireOldest',
+      clock: clockAt(1n),
+      log,
+    });
+    for (let n = 0; n < 200; n++) {
+      journal.append(message(n));
+      await journal.durable();
+      await journal.hasRoom();
+    }
+    const { received, pending, expired } = journal.books.get('r')!;
+    expect(received).toBe(200);
+    expect(expired).toBeGreaterThan(100);
+    expect(pending).toBe(200 - expired);
+    expect((await unsettled(journal)).map(({ topic }) => topic)).toEqual(
+      Array.from({ length: pending }, (_, n) => `t/${expired + n}`),
+    );
     await journal.close();
   });
 

@@ -4,6 +4,7 @@ import { Ledger } from './ledger.ts';
 import { Publishers } from './publishers.ts';
 import { startSite } from './site.ts';
 import { countParked, countPoints } from './stored.ts';
+const ledgerAcked = () => (globalThis as any).acked ?? 0;
 const which = process.argv[2];
 const ledger = new Ledger(2_000_000);
 const site = await startSite({ influxdb: 'influxd', forgetsJournal: false }, ledger);
@@ -40,9 +41,10 @@ if (which === 'window') {
   console.log('published', ledger.published);
   for (let i = 0; i < 3; i++) {
     await site.provider.start();
-    while ((await site.status())?.books.received === undefined) await sleep(10);
-    const before = (await site.status())!.books.received;
-    while (((await site.status())?.books.received ?? 0) < before + 15_000) await sleep(5);
+    let before: number | undefined;
+    while ((before = (await site.status())?.books.received) === undefined) await sleep(10);
+    const stop = ledgerAcked() + 30_000; 
+    while (ledgerAcked() < stop) await sleep(5);
     await site.provider.end('SIGKILL');
     console.log('killed');
   }

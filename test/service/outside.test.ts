@@ -27,15 +27,37 @@ describeWith(['mosquitto', 'mosquitto_pub', 'influxd'], 'a site with a real Mosq
       influxLocalBucket: influx.bucket,
     });
     expect(provider.output()).not.toMatch(/^ {2}(MQTT|InfluxDB) /m);
-    const reading = '{"humidity":41.0,"temperature":23.5,"gas_perc":17.0,"device_fingerprint":8394527,"datacenter_id":1}';
+    const reading =
+      '{"humidity":41.0,"temperature":23.5,"gas_perc":17.0,"device_fingerprint":8394527,"datacenter_id":1}';
     for (let n = 0; n < 16; n++) {
-      await run(program('mosquitto_pub')!, ['-h', '127.0.0.1', '-p', String(mosquitto.port), '-q', '1', '-t', 'test', '-m', reading]);
+      await run(program('mosquitto_pub')!, [
+        '-h',
+        '127.0.0.1',
+        '-p',
+        String(mosquitto.port),
+        '-q',
+        '1',
+        '-t',
+        'test',
+        '-m',
+        reading,
+      ]);
     }
     await provider.untilStatus(({ books }) => books.confirmed === 16);
     const rows = await new InfluxDB({ url: influx.url, token: influx.token })
       .getQueryApi(influx.org)
       .collectRows<Record<string, unknown>>(`from(bucket: "${influx.bucket}") |> range(start: -1h) |> count()`);
-    expect(rows.map(({ _measurement, _field, datacenter_id, device_fingerprint, _value }) => [_measurement, _field, datacenter_id, device_fingerprint, _value]).sort()).toEqual([
+    expect(
+      rows
+        .map(({ _measurement, _field, datacenter_id, device_fingerprint, _value }) => [
+          _measurement,
+          _field,
+          datacenter_id,
+          device_fingerprint,
+          _value,
+        ])
+        .sort(),
+    ).toEqual([
       ['gas_perc', 'value', '1', '8394527', 16],
       ['humidity', 'value', '1', '8394527', 16],
       ['temperature', 'value', '1', '8394527', 16],
@@ -55,8 +77,13 @@ describeWith(['mosquitto_pub', 'mosquitto_sub'], 'the embedded site and outside 
 
     const { owAuth } = await site.credentials();
     const client = openwhisk({ api: `${site.provider.address('OpenWhisk')}/api/v1/`, api_key: owAuth });
-    await client.actions.create({ name: 'hello', action: 'function main({name}) { return {greeting: "Hello " + name} }' });
-    expect(await client.actions.invoke({ name: 'hello', blocking: true, result: true, params: { name: 'fog' } })).toEqual({ greeting: 'Hello fog' });
+    await client.actions.create({
+      name: 'hello',
+      action: 'function main({name}) { return {greeting: "Hello " + name} }',
+    });
+    expect(
+      await client.actions.invoke({ name: 'hello', blocking: true, result: true, params: { name: 'fog' } }),
+    ).toEqual({ greeting: 'Hello fog' });
     expect((await client.activations.list({ name: 'addReadingToDb' })).length).toBe(1);
   });
 });

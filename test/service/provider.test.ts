@@ -210,4 +210,121 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     expect(await platform.sendReceipt(fired, 'all')).toBe(204);
     expect((await provider.status()).books.confirmed).toBe(1);
   });
+
+  it('lists, shows, mends, fires again and deletes what is parked, by the command line', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = ({ messages }) => {
+      const refused = messages
+        .filter(({ body }) => body.startsWith('bad'))
+        .map(({ id, body }) => ({ id, code: 'BAD', message: body }));
+      return { status: 202, receipt: { stored: 'all', refused } };
+    };
+    const settings = await settingsFor(mosquitto, platform);
+    const provider = await Provider.start(settings);
+    await publishAll(await publisher(mosquitto), 'test', ['bad 1', 'bad 2', 'bad 3']);
+    await provider.untilStatus(({ books }) => books.parked === 3);
+    const fogwhisk = (...command: string[]) => provider.command(command, settings);
+    expect(await fogwhisk('parked', 'list', '--code', 'BAD')).toMatch(/BAD: bad 1[\s\S]*BAD: bad 3\n3 shown, 3 parked/);
+    const ids = platform.messages.map(({ id }) => id);
+    expect(JSON.parse(await fogwhisk('parked', 'show', ids[0]!))).toMatchObject({ body: 'bad 1', topic: 'test', bytes: 5 });
+
+    expect(await fogwhisk('parked', 'redrive', ids[0]!, '--body', 'good')).toBe('1 fired again\n');
+    await provider.untilStatus(({ books }) => books.confirmed === 1);
+    expect(platform.messages.at(-1)).toMatchObject({ id: ids[0], receivedAt: ids[0], body: 'good' });
+    expect(await fogwhisk('parked', 'delete', ids[1]!)).toBe('1 deleted\n');
+    platform.react = () => ({ status: 202, receipt: 'all' });
+    expect(await fogwhisk('parked', 'redrive', '--code', 'BAD')).toBe('1 fired again\n');
+    const { books } = await provider.untilStatus(({ books }) => books.confirmed === 2);
+    expect(books).toEqual({ received: 3, confirmed: 2, pending: 0, parked: 0, expired: 1, deduplicated: 0 });
+    expect(await fogwhisk('status')).toMatch(/total +3 +2 +0 +0 +1 +0/);
+
+    await provider.kill('SIGKILL');
+    const again = await Provider.start(settings);
+    expect((await again.status()).books).toEqual(books);
+  });
+
+  it('counts equal messages within the window as one', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    const provider = await Provider.start({ ...(await settingsFor(mosquitto, platform)), dedupeWindowMs: '60000' });
+    await publishAll(await publisher(mosquitto), 'test', [...Array.from({ length: 16 }, () => 'same'), 'other']);
+    const { books } = await provider.untilStatus(({ books }) => books.received === 17 && books.pending === 0);
+    expect(books).toEqual({ received: 17, confirmed: 2, pending: 0, parked: 0, expired: 0, deduplicated: 15 });
+  });
+
+  it('makes larger batches instead of more firings where the platform allows few', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.limits = { triggers_per_minute: 60, actions_per_minute: 60 };
+    const provider = await Provider.start(await settingsFor(mosquitto, platform));
+    const client = await publisher(mosquitto);
+    for (let round = 0; round < 30; round++) {
+      await publishAll(client, 'test', Array.from({ length: 100 }, (_, n) => `{"n":${round * 100 + n}}`));
+    }
+    await provider.untilStatus(({ books }) => books.confirmed === 3_000);
+    // A burst of ten, then one a second.
+    expect(platform.fired.length).toBeLessThan(16);
+  });
+
+  it('waits as told when it is throttled, and confirms everything', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = (_fired, nth) => (nth === 0 ? { status: 429, retryAfter: 1 } : { status: 202, receipt: 'all' });
+    const provider = await Provider.start(await settingsFor(mosquitto, platform));
+    await publishAll(await publisher(mosquitto), 'test', ['1']);
+    await provider.untilStatus(({ registrations }) => registrations[0]!.obstacle?.code === 'THROTTLED');
+    await provider.untilStatus(({ books }) => books.confirmed === 1);
+  });
+
+  it('tries with one firing at a time while the platform does not answer', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = () => ({ status: 503 });
+    const topics = Array.from({ length: 20 }, (_, n) => ({ topic: `t/${n}` }));
+    const provider = await Provider.start(await settingsFor(mosquitto, platform, topics));
+    const client = await publisher(mosquitto);
+    for (const { topic } of topics) await publishAll(client, topic, ['x']);
+    await provider.untilStatus(({ registrations }) => registrations.every(({ obstacle }) => obstacle));
+    const before = platform.fired.length;
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(platform.fired.length - before).toBeLessThan(12);
+    platform.react = () => ({ status: 202, receipt: 'all' });
+    await provider.untilStatus(({ books }) => books.confirmed === 20);
+  });
+
+  it('confirms by the activation records where it is told to', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = () => ({ status: 202, receipt: 'none' });
+    platform.actionSucceeds = (nth) => nth > 0;
+    const provider = await Provider.start({ ...(await settingsFor(mosquitto, platform)), confirmBy: 'activation' });
+    await publishAll(await publisher(mosquitto), 'test', ['1']);
+    await provider.untilStatus(({ registrations }) => registrations[0]!.obstacle?.code === 'ACTION_FAILED');
+    await provider.untilStatus(({ books }) => books.confirmed === 1);
+    expect(platform.fired.length).toBe(2);
+  });
+
+  it('gives up the oldest events of a full journal where it is told to, and counts them', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = () => ({ status: 503 });
+    const limits = { journalMaxBytes: '1048576', journalWhenFull: 'expireOldest' };
+    const provider = await Provider.start({ ...(await settingsFor(mosquitto, platform)), ...limits });
+    const bodies = Array.from({ length: 3_000 }, (_, n) => `${n} ${'x'.repeat(1_000)}`);
+    await publishAll(await publisher(mosquitto), 'test', bodies);
+    const { books } = await provider.untilStatus(({ books }) => books.received === 3_000);
+    expect(books.expired).toBeGreaterThan(1_000);
+    expect(books.received).toBe(books.pending + books.expired);
+  });
+
+  it('leaves messages with the broker while the journal is full, stays connected, and loses none', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = () => ({ status: 503 });
+    const provider = await Provider.start({ ...(await settingsFor(mosquitto, platform)), journalMaxBytes: '1048576' });
+    const bodies = Array.from({ length: 8_000 }, (_, n) => `${n} ${'x'.repeat(1_000)}`);
+    await publishAll(await publisher(mosquitto), 'test', bodies);
+    await provider.untilStatus(({ journal }) => journal.full);
+    const ready = await fetch(`${provider.url}/readyz`);
+    expect(ready.status).toBe(503);
+    expect(await ready.text()).toContain('the journal is full');
+    expect((await provider.status()).books.received).toBeLessThan(2_000);
+    platform.react = () => ({ status: 202, receipt: 'all' });
+    await provider.untilStatus(({ books }) => books.confirmed === 8_000, 60_000);
+    expect(new Set(platform.messages.map(({ body }) => body)).size).toBe(8_000);
+    expect((await provider.status()).books.received).toBe(8_000);
+  }, 90_000);
 });

@@ -56,6 +56,7 @@ describe('SegmentedLog', () => {
     expect(await log.readFrom(0)).toEqual({ records: [], next: 0 });
     log.startSegment();
     log.append(Buffer.from('first'));
+    expect(await log.readFrom(0)).toEqual({ records: [], next: 0 });
     await log.durable();
     expect((await log.readFrom(0)).records.map(({ payload }) => payload.toString())).toEqual(['first']);
     expect(problems).toEqual([]);

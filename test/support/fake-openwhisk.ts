@@ -31,6 +31,8 @@ export interface Reaction {
     | 'none'
     | { stored: 'all' | string[]; refused?: Array<{ id: string; code: string; message: string }> };
   delayMs?: number;
+  /** Seconds, with a 429. */
+  retryAfter?: number;
 }
 
 /**
@@ -40,6 +42,8 @@ export interface Reaction {
 export class FakeOpenwhisk {
   readonly fired: Fired[] = [];
   readonly problems: string[] = [];
+  /** Whether the action that the nth firing started succeeded, for the activation records. */
+  actionSucceeds: (nth: number) => boolean = () => true;
   /** What `GET /` tells. */
   limits: Record<string, number> = {};
   react: (fired: Fired, nth: number) => Reaction = () => ({ status: 202, receipt: 'all' });
@@ -55,8 +59,11 @@ export class FakeOpenwhisk {
 
   static async start(): Promise<FakeOpenwhisk> {
     const server = createServer((request, response) => {
-      void fake.#answer(request).then(({ status, body }) => {
-        response.writeHead(status, { 'content-type': 'application/json' });
+      void fake.#answer(request).then(({ status, body, retryAfter }) => {
+        response.writeHead(status, {
+          'content-type': 'application/json',
+          ...(retryAfter && { 'retry-after': String(retryAfter) }),
+        });
         response.end(body);
       });
     });
@@ -97,10 +104,13 @@ export class FakeOpenwhisk {
     });
   }
 
-  async #answer(request: IncomingMessage): Promise<{ status: number; body: string }> {
+  async #answer(request: IncomingMessage): Promise<{ status: number; body: string; retryAfter?: number }> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    if (request.method === 'GET' && request.url === '/') return { status: 200, body: JSON.stringify({ limits: this.limits }) };
+    if (request.method === 'GET' && request.url === '/')
+      return { status: 200, body: JSON.stringify({ limits: this.limits }) };
+    const activation = /^\/api\/v1\/namespaces\/_\/activations\/([0-9a-f]{32})$/.exec(request.url ?? '')?.[1];
+    if (request.method === 'GET' && activation) return { status: 200, body: this.#activation(activation) };
     const trigger = /^\/api\/v1\/namespaces\/_\/triggers\/([^/?]+)$/.exec(request.url ?? '')?.[1];
     if (request.method !== 'POST' || !trigger) this.problems.push(`${request.method} ${request.url}`);
     if (request.headers.authorization !== `Basic ${Buffer.from(FakeOpenwhisk.auth).toString('base64')}`)
@@ -118,11 +128,19 @@ export class FakeOpenwhisk {
     queueMicrotask(() => {
       for (const listener of this.#listeners) listener();
     });
-    const id = '0123456789abcdef0123456789abcdef';
+    const id = `${'0'.repeat(24)}${String(this.fired.length - 1).padStart(8, '0')}`;
     return {
       status: reaction.status,
+      ...(reaction.retryAfter && { retryAfter: reaction.retryAfter }),
       body: reaction.status === 202 ? JSON.stringify({ activationId: id }) : '{"error":"as told","code":"x"}',
     };
+  }
+
+  /** The record of a trigger (the id ends in the firing's number) or, with a leading f, of the action that it started. */
+  #activation(id: string): string {
+    if (id.startsWith('f')) return JSON.stringify({ logs: [], response: { success: this.actionSucceeds(Number(id.slice(24))) } });
+    const rule = { statusCode: 0, success: true, activationId: `f${id.slice(1)}`, rule: 'guest/r', action: 'guest/a' };
+    return JSON.stringify({ logs: [JSON.stringify(rule)], response: { success: true } });
   }
 
   /** Plays the action: tells the provider what became of a firing. Returns the HTTP status. */

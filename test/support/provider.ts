@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
 import type { SiteStatus } from '../../src/http/server.ts';
 
@@ -74,6 +75,12 @@ export class Provider {
     const url = new RegExp(`^  ${name}\\s+(\\S+)$`, 'm').exec(this.output())?.[1];
     if (!url) throw new Error(`no ${name} in:\n${this.output()}`);
     return url;
+  }
+
+  /** What a `fogwhisk` command prints that is told of this provider. */
+  async command(command: readonly string[], settings: Record<string, string>): Promise<string> {
+    const env = { PATH: process.env.PATH, ...settings, providerToken: PROVIDER_TOKEN, providerUrl: this.url };
+    return (await promisify(execFile)(process.execPath, [MAIN, ...command], { env })).stdout;
   }
 
   async status(): Promise<SiteStatus> {

@@ -47,6 +47,8 @@ export interface FileJournalOptions {
 
 export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
+  /** Copies of segments that were found damaged since the start. */
+  readonly damage: readonly string[];
   readonly lastPackets: readonly NotedPacket[];
   readonly #options: FileJournalOptions;
   readonly #events: SegmentedLog;
@@ -62,6 +64,7 @@ export class FileJournal implements Journal {
   #lastReceivedAt: bigint;
   #roomWaiters: Array<() => void> = [];
   #removal: Promise<void> = Promise.resolve();
+  #expiring: Promise<void> | undefined;
   #closedWritten: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -71,8 +74,10 @@ export class FileJournal implements Journal {
     closed: ClosedBooks,
     parked: ParkedEvents,
     lastPackets: readonly NotedPacket[],
+    damage: readonly string[],
   ) {
     this.lastPackets = lastPackets;
+    this.damage = damage;
     this.#options = options;
     this.#events = events;
     this.#segments = segments;
@@ -83,7 +88,8 @@ export class FileJournal implements Journal {
     this.#lastReceivedAt = BigInt(closed.lastReceivedAt);
     for (const [registration, books] of Object.entries(closed.books)) addBooks(this.#booksOf(registration), books);
     for (const fates of segments.values()) {
-      for (const registration of fates.registrations()) addBooks(this.#booksOf(registration), fates.booksOf(registration));
+      for (const registration of fates.registrations())
+        addBooks(this.#booksOf(registration), fates.booksOf(registration));
       if (fates.firstSequence !== undefined) {
         this.#nextSequence = Math.max(this.#nextSequence, fates.firstSequence + fates.count);
       }
@@ -108,6 +114,11 @@ export class FileJournal implements Journal {
       const number = Number.parseInt(name, 10);
       segments.set(number, await SegmentFates.read(fatesFile(eventsFolder, number)));
     }
+    const damage: string[] = [];
+    const onProblem = (problem: LogProblem) => {
+      if (problem.setAside) damage.push(problem.setAside);
+      report(problem, log);
+    };
     const lastPackets: NotedPacket[] = [];
     const note = (record: Buffer, position: number) => {
       const event = decodeEvent(record, position, 0);
@@ -132,7 +143,7 @@ export class FileJournal implements Journal {
         lastPackets.push(notedPacket(packetId, topic, body));
         if (lastPackets.length > 2 * WINDOW) lastPackets.splice(0, WINDOW);
       },
-      (problem) => report(problem, log),
+      onProblem,
     );
     if (!segments.has(events.currentSegment)) segments.set(events.currentSegment, new SegmentFates());
     // A crash between two segments leaves the earlier one without a summary.
@@ -145,8 +156,8 @@ export class FileJournal implements Journal {
         at = next;
       }
     }
-    const parked = await ParkedEvents.open(join(directory, 'parked'), (problem) => report(problem, log));
-    const journal = new FileJournal(options, events, segments, closed, parked, lastPackets);
+    const parked = await ParkedEvents.open(join(directory, 'parked'), onProblem);
+    const journal = new FileJournal(options, events, segments, closed, parked, lastPackets, damage);
     // The last segment of an earlier run may be full of settled events only.
     if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
     for (const number of segments.keys()) await journal.#removeIfSettled(number);
@@ -233,7 +244,8 @@ export class FileJournal implements Journal {
     const { parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
     const bytes = parked.reduce((sum, { event }) => sum + event.body.length, 0);
     if (parkedWhenFull === 'expireOldest') {
-      while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes) await this.discard([this.parked.list({ limit: 1 })[0]!.id]);
+      while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes)
+        await this.discard([this.parked.list({ limit: 1 })[0]!.id]);
     }
     while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
@@ -283,7 +295,7 @@ export class FileJournal implements Journal {
 
   hasRoom(): Promise<void> | undefined {
     const { maxBytes, whenFull, parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
-    if (this.#events.bytes >= maxBytes && whenFull === 'expireOldest') void this.#expireOldest();
+    if (this.#events.bytes >= maxBytes && whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest();
     const parkedFull = this.parked.bytes >= parkedMaxBytes && parkedWhenFull !== 'expireOldest';
     if (this.#events.bytes < maxBytes && !parkedFull) return undefined;
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
@@ -397,20 +409,24 @@ export class FileJournal implements Journal {
     for (const waiter of this.#roomWaiters.splice(0)) waiter();
   }
 
-  /** Gives up the unsettled events of the oldest segment. */
+  /** Gives up the unsettled events of the oldest segments, until there is room. */
   async #expireOldest(): Promise<void> {
-    const oldest = [...this.#segments.keys()].sort((a, b) => a - b)[0]!;
-    if (oldest === this.#current) return;
-    for (let at = oldest * 2 ** 32; ; ) {
-      const { events, next } = await this.unsettledFrom(at);
-      this.#settle(
-        events.filter(({ position }) => segmentOf(position) === oldest),
-        'expired',
-      );
-      if (next === at || segmentOf(next) !== oldest) break;
-      at = next;
+    await this.durable();
+    while (this.#events.bytes >= this.#options.maxBytes) {
+      const oldest = Math.min(...this.#segments.keys());
+      if (oldest === this.#current) break;
+      for (let at = oldest * 2 ** 32; segmentOf(at) === oldest; ) {
+        const { events, next } = await this.unsettledFrom(at);
+        this.#settle(
+          events.filter(({ position }) => segmentOf(position) === oldest),
+          'expired',
+        );
+        if (next === at) break;
+        at = next;
+      }
+      await this.#removeIfSettled(oldest);
     }
-    await this.#removeIfSettled(oldest);
+    this.#expiring = undefined;
   }
 
   /** One write at a time; each writes what holds when its turn comes. */

@@ -49,7 +49,16 @@ export class ParkedEvents {
     for (const { event, reason, batchId } of parked) {
       if (this.#index.has(event.id)) continue;
       const { id, registration, topic, qos, retain, body } = event;
-      const row: ParkedRow = { id, registration, topic, qos, retain, reason, ...(batchId && { batchId }), bytes: body.length };
+      const row: ParkedRow = {
+        id,
+        registration,
+        topic,
+        qos,
+        retain,
+        reason,
+        ...(batchId && { batchId }),
+        bytes: body.length,
+      };
       this.#index.set(id, { row, position: this.#log.append(encodeRow(row), body) });
       this.#bytes += body.length;
     }
@@ -81,7 +90,12 @@ export class ParkedEvents {
   }
 
   /** Oldest first. */
-  list({ registration, code, skip = 0, limit = Infinity }: ParkedFilter & { skip?: number; limit?: number } = {}): ParkedRow[] {
+  list({
+    registration,
+    code,
+    skip = 0,
+    limit = Infinity,
+  }: ParkedFilter & { skip?: number; limit?: number } = {}): ParkedRow[] {
     const rows: ParkedRow[] = [];
     let skipped = 0;
     for (const { row } of this.#index.values()) {

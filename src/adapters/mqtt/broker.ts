@@ -44,7 +44,10 @@ export class MqttBroker implements Broker {
   constructor(options: MqttBrokerOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#heldSubscriptions = new HeldSubscriptions(options.stateFile, `${options.clientId} at ${withoutCredentials(options.url)}`);
+    this.#heldSubscriptions = new HeldSubscriptions(
+      options.stateFile,
+      `${options.clientId} at ${withoutCredentials(options.url)}`,
+    );
   }
 
   get connected(): boolean {

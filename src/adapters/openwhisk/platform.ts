@@ -66,7 +66,11 @@ export class OpenwhiskPlatform implements Platform {
     };
   }
 
-  async outcome(activationId: string, timeoutMs: number, signal: AbortSignal): Promise<'succeeded' | 'failed' | undefined> {
+  async outcome(
+    activationId: string,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<'succeeded' | 'failed' | undefined> {
     const until = performance.now() + timeoutMs;
     const trigger = await this.#activation(activationId, until, signal);
     // Each line tells of one rule; without any the platform could not keep its books, which says nothing.

@@ -102,6 +102,21 @@ test('close ends the runtimes, and their folders are gone', async () => {
   expect(await readdir(join(folder, 'openwhisk', 'runtimes'))).toEqual([]);
 });
 
+test('close answers and records what it cut short', async () => {
+  const folder = await temporaryFolder();
+  const host = await startHost(folder);
+  await host.client.action('wait', 'function main(){ return new Promise((resolve) => setTimeout(resolve, 60_000)) }');
+  expect((await host.client.post('actions/wait', {})).status).toBe(202);
+  const started = performance.now();
+  await host.openwhisk.close();
+  expect(performance.now() - started).toBeLessThan(2_000);
+  await host.couchdb.close();
+  const again = await startHost(folder);
+  onTestFinished(() => again.close());
+  const [record] = (await again.client.get('activations?name=wait&docs=true')).json;
+  expect(record.response.success).toBe(false);
+});
+
 test('kill -9 of the host ends its runtimes, also one that loops for ever and one that has children', async () => {
   const host = await hostProcess();
   const looping =

@@ -6,7 +6,7 @@ import { type ChosenSeries, type Read, rowsSql, SCALAR, sameQuery, takeRows } fr
 import type { Run } from './stream.ts';
 import { floorDivide } from './time.ts';
 import type { Cell } from './values.ts';
-import type { Bounds, Windows } from './window.ts';
+import type { Bounds, NumberedWindow, Windows } from './window.ts';
 
 /** The SQL of windowed aggregates: one row for each series and window comes back. */
 
@@ -38,10 +38,8 @@ export interface Partial {
   readonly time: bigint | undefined;
 }
 
-export interface SeriesPartials {
-  readonly windows: readonly Bounds[];
-  readonly byWindow: ReadonlyMap<number, Partial>;
-}
+/** By the number of the window. */
+export type SeriesPartials = ReadonlyMap<number, Partial>;
 
 /** Whether SQL has it: another selector's rows are chosen in memory. */
 export function isKnown(fn: Aggregate | Selector): boolean {
@@ -71,7 +69,7 @@ export async function fetchPartials(
   for (const group of sameQuery(chosen)) {
     const rows = await rowsSql(group, spec.read.selection.range, run);
     await assertSupported(spec, group[0]!.series.type, rows, run);
-    const { sql, windowsOf } = await windowSql(spec, rows, run);
+    const sql = await windowSql(spec, rows, run);
     const { columns, rowCount } = await run.store.query(`${resultSql(spec, sql)} LIMIT ${run.rowsLeft + 1}`);
     const isList = VALUE_SQL[spec.fn.name]!.startsWith('list');
     const [ids, windows, counts, values, times] = columns as [
@@ -94,11 +92,9 @@ export async function fetchPartials(
       const cell = isListValue(value) ? value.items : (value as Cell);
       byWindow.set(Number(windows[i]), { count: Number(counts[i]), value: cell, time: times[i] ?? undefined });
     }
-    const indices = [...bySeries.values()].flatMap((byWindow) => [...byWindow.keys()]);
-    const bounds = windowsOf(indices);
     for (const { series } of group) {
       const byWindow = bySeries.get(series.id);
-      if (byWindow) found.set(series, { windows: bounds, byWindow });
+      if (byWindow) found.set(series, byWindow);
     }
   }
   return found;
@@ -134,65 +130,56 @@ function resultSql({ fn, timeFrom }: AggregateSpec, rows: string): string {
     ON r.series = e.series AND r.w = e.w AND r.value = e.v GROUP BY r.series, r.w`;
 }
 
-interface WindowSql {
-  /** Rows (series, time, value, w): w numbers the window. A row may be in several windows. */
-  readonly sql: string;
-  /** The windows that the given numbers stand for, and those between if empty ones are wanted; numbered by place. */
-  readonly windowsOf: (found: readonly number[]) => readonly Bounds[];
-}
-
 /** More boundaries than this are compared in SQL rather than looked up. */
 const MAX_LOOKUP = 50_000;
 
-async function windowSql({ read, windows, createEmpty }: AggregateSpec, rows: string, run: Run): Promise<WindowSql> {
+/** Rows (series, time, value, w) where w is the number of the window. A row may be in several windows. */
+async function windowSql({ read, windows, createEmpty }: AggregateSpec, rows: string, run: Run): Promise<string> {
   const { range } = read.selection;
-  if (!windows || windows.isInfinite) {
-    return { sql: `SELECT series, time, value, 0 AS w FROM (${rows}) AS p`, windowsOf: () => [range] };
-  }
+  const columns = 'SELECT series, time, value';
+  if (!windows || windows.isInfinite) return `${columns}, 0 AS w FROM (${rows}) AS p`;
+  const { grid } = windows;
+  if (grid)
+    return `${columns}, ${floorSql(`time - (${grid.zero})`, grid.length, range.start >= grid.zero)} AS w FROM (${rows}) AS p`;
   // A range may begin in 1677: of many windows only those where there is data, unless empty ones are wanted.
   const span = createEmpty || windows.roughCount(range) < MAX_LOOKUP ? range : await dataSpan(rows, run);
   const bounds = span ? windows.overlapping(span, range) : [];
-  const windowsOf = () => bounds;
-  const first = bounds[0];
-  if (!first) return { sql: `SELECT series, time, value, 0 AS w FROM (${rows}) AS p`, windowsOf };
-  const { every, period } = windows.spec;
-  const contiguous = every.equals(period);
-  const last = bounds.at(-1)!;
-  if (contiguous && every.months === 0 && bounds.length > 2) {
-    const length = bounds[1]!.stop - bounds[1]!.start;
-    const regular = bounds.slice(1, -1).every(({ start, stop }) => stop - start === length);
-    // The first and last may be clipped; the second tells where windows begin.
-    if (regular)
-      return {
-        sql: `SELECT series, time, value, (time - (${bounds[1]!.start - length})) // ${length} AS w FROM (${rows}) AS p`,
-        windowsOf,
-      };
+  if (bounds.length === 0) return `${columns}, NULL AS w FROM (${rows}) AS p`;
+  const lookup = windows.spec.every.equals(windows.spec.period) ? lookupTable(bounds) : undefined;
+  if (lookup) {
+    const cell = `(p.time - (${lookup.begin})) // ${lookup.step}`;
+    return `${columns}, w FROM (${rows}) AS p JOIN (${lookup.table}) AS l ON ${cell} = l.cell`;
   }
-  if (contiguous) {
-    const step = bounds.slice(1).reduce((divisor, { start }) => greatestDivisor(divisor, start - bounds[1]!.start), 0n);
-    const begin =
-      bounds.length > 1
-        ? bounds[1]!.start - step * ceilDivide(bounds[1]!.start - first.start, step || 1n)
-        : first.start;
-    const cells = step === 0n ? 0n : ceilDivide(last.stop - begin, step);
-    if (step > 0n && cells <= MAX_LOOKUP) {
-      const numbers: number[] = [];
-      bounds.forEach(({ stop }, index) => {
-        while (begin + BigInt(numbers.length) * step < stop) numbers.push(index);
-      });
-      const lookup = `SELECT unnest([${numbers.join(',')}]) AS w, unnest(range(${numbers.length})) AS cell`;
-      return {
-        sql: `SELECT series, time, value, w FROM (${rows}) AS p JOIN (${lookup}) AS l ON (p.time - (${begin})) // ${step} = l.cell`,
-        windowsOf,
-      };
-    }
+  const list = (side: 'start' | 'stop' | 'index') => `unnest([${bounds.map((one) => one[side]).join(',')}]::BIGINT[])`;
+  const table = `SELECT ${list('index')} AS w, ${list('start')} AS start, ${list('stop')} AS stop`;
+  // A series none of whose rows is in a window still has its empty windows.
+  const join = createEmpty ? 'LEFT JOIN' : 'JOIN';
+  return `${columns}, w FROM (${rows}) AS p ${join} (${table}) AS l ON p.time >= l.start AND p.time < l.stop`;
+}
+
+function floorSql(dividend: string, divisor: bigint, isPositive: boolean): string {
+  const quotient = `(${dividend}) // ${divisor}`;
+  return isPositive ? quotient : `${quotient} - CASE WHEN (${dividend}) % ${divisor} < 0 THEN 1 ELSE 0 END`;
+}
+
+/**
+ * Windows of a time zone or of months differ in length, but all begin a multiple of some step (an hour, say) apart:
+ * a table of all steps tells the window of each.
+ */
+function lookupTable(bounds: readonly NumberedWindow[]): { table: string; begin: bigint; step: bigint } | undefined {
+  // The first and the last may be clipped; the second begins where windows begin.
+  const [first, second] = bounds;
+  if (!first || !second) return undefined;
+  const step = bounds.slice(1).reduce((divisor, { start }) => greatestDivisor(divisor, start - second.start), 0n);
+  if (step === 0n) return undefined;
+  const begin = second.start - step * ceilDivide(second.start - first.start, step);
+  if (ceilDivide(bounds.at(-1)!.stop - begin, step) > MAX_LOOKUP) return undefined;
+  const numbers: number[] = [];
+  for (const { stop, index } of bounds) {
+    while (begin + BigInt(numbers.length) * step < stop) numbers.push(index);
   }
-  const list = (side: 'start' | 'stop') => `unnest([${bounds.map((one) => one[side]).join(',')}]::BIGINT[])`;
-  const table = `SELECT unnest(range(${bounds.length})) AS w, ${list('start')} AS start, ${list('stop')} AS stop`;
-  return {
-    sql: `SELECT series, time, value, w FROM (${rows}) AS p ${createEmpty ? 'LEFT' : ''} JOIN (${table}) AS l ON p.time >= l.start AND p.time < l.stop`,
-    windowsOf,
-  };
+  const table = `SELECT unnest([${numbers.join(',')}]) AS w, unnest(range(${numbers.length})) AS cell`;
+  return { table, begin, step };
 }
 
 async function dataSpan(rows: string, run: Run): Promise<Bounds | undefined> {

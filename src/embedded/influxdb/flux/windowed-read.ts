@@ -12,7 +12,7 @@ import { type ChosenSeries, chooseSeries, groupKey, SCALAR, seriesGroups, tagLab
 import { type Run, Stream } from './stream.ts';
 import { type Column, constant, type GroupKey, Table } from './table.ts';
 import type { Cell, ScalarType } from './values.ts';
-import type { Bounds } from './window.ts';
+import type { Bounds, NumberedWindow } from './window.ts';
 
 /**
  * Aggregates of a bounded read, with or without windows, computed where the points are: SQL groups by series and
@@ -83,12 +83,12 @@ function combine(
   partials: ReadonlyMap<Series, SeriesPartials>,
 ): Result[] {
   const type = SCALAR[group[0]!.series.type];
-  const { windows } = partials.get(group[0]!.series)!;
+  const byWindow = group.map(({ series }) => partials.get(series)!);
   const storageGroup = spec.read.selection.groupBy !== undefined && isStorageWork(spec);
   const results: Result[] = [];
-  windows.forEach((window, index) => {
-    const parts = group.flatMap((series) => {
-      const partial = partials.get(series.series)!.byWindow.get(index);
+  for (const window of windowsOf(spec, byWindow)) {
+    const parts = group.flatMap((series, place) => {
+      const partial = byWindow[place]!.get(window.index);
       return partial ? [{ series, partial }] : [];
     });
     if (parts.length > 0) results.push({ window, empty: false, ...join(spec.fn, parts, type, storageGroup) });
@@ -96,8 +96,20 @@ function combine(
       const value = spec.fn.name === 'count' ? 0n : null;
       results.push({ window, value, time: undefined, series: group[0]!, empty: true });
     }
-  });
+  }
   return results;
+}
+
+/** All windows of the range if empty ones are wanted, or those in which the group has rows. */
+function windowsOf(
+  { read, windows, createEmpty }: AggregateSpec,
+  byWindow: readonly SeriesPartials[],
+): NumberedWindow[] {
+  const { range } = read.selection;
+  if (!windows) return [{ ...range, index: 0 }];
+  if (createEmpty) return windows.overlapping(range, range);
+  const numbers = new Set(byWindow.flatMap((partials) => [...partials.keys()]));
+  return [...numbers].sort((a, b) => a - b).map((index) => windows.numbered(index, range));
 }
 
 interface Part {

@@ -1,3 +1,5 @@
+import http from 'node:http';
+import https from 'node:https';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +17,8 @@ const LONGPOLL_MS = 30_000;
 /** A link that has gone silent is noticed this long after an answer was due. */
 const ANSWER_WAIT_MS = 10_000;
 const RETRY_MS = 500;
+/** How long close() waits for an answer that is due. */
+const CLOSE_WAIT_MS = 500;
 const COPY_DELAY_MS = 100;
 
 export interface CouchdbAccess {
@@ -29,6 +33,7 @@ export interface CouchdbAccess {
  * decide between two who change one entity at once.
  */
 export class EntityStore {
+  readonly #url: URL;
   readonly #server: nano.ServerScope;
   readonly #copyFile: string;
   readonly #log: Logger;
@@ -42,6 +47,8 @@ export class EntityStore {
     const url = new URL(couchdb.url);
     url.username = encodeURIComponent(couchdb.username);
     url.password = encodeURIComponent(couchdb.password);
+    if (!url.pathname.endsWith('/')) url.pathname += '/';
+    this.#url = url;
     this.#server = nano(url.href);
     this.#copyFile = join(folder, COPY_FILE);
     this.#log = log;
@@ -96,7 +103,7 @@ export class EntityStore {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#following;
+    await Promise.race([this.#following, sleep(CLOSE_WAIT_MS, undefined, { ref: false })]);
     if (this.#copyTimer) {
       clearTimeout(this.#copyTimer);
       this.#writeCopy();
@@ -168,9 +175,8 @@ export class EntityStore {
   }
 
   async #nextChanges(since: string): Promise<string> {
-    const changes = await this.#request<Changes>('get', '_changes', {
-      qs: { feed: 'longpoll', include_docs: true, since, timeout: LONGPOLL_MS },
-    });
+    const query = new URLSearchParams({ feed: 'longpoll', include_docs: 'true', timeout: String(LONGPOLL_MS), since });
+    const changes = await getJson<Changes>(new URL(`${DATABASE}/_changes?${query}`, this.#url), this.#stop.signal);
     for (const { id, deleted, doc } of changes.results) {
       if (deleted) this.#forget(id);
       else if (doc) this.#remember(doc);
@@ -178,23 +184,14 @@ export class EntityStore {
     return changes.last_seq;
   }
 
-  async #request<T = unknown>(
+  #request<T = unknown>(
     method: string,
     resource: string,
     options: { qs?: Record<string, unknown>; body?: unknown } = {},
   ): Promise<T> {
     this.#stop.signal.throwIfAborted();
-    const request = new AbortController();
-    const abort = () => request.abort();
-    const timer = setTimeout(abort, LONGPOLL_MS + ANSWER_WAIT_MS);
-    this.#stop.signal.addEventListener('abort', abort);
-    try {
-      const given = { db: DATABASE, path: resource, method, signal: request.signal, ...options };
-      return (await this.#server.request(given as nano.RequestOptions)) as T;
-    } finally {
-      clearTimeout(timer);
-      this.#stop.signal.removeEventListener('abort', abort);
-    }
+    const request = { db: DATABASE, path: resource, method, ...options };
+    return this.#server.request(request as nano.RequestOptions) as Promise<T>;
   }
 
   #remember(entity: Entity): void {
@@ -254,6 +251,23 @@ interface AllDocs {
 interface Changes {
   readonly last_seq: string;
   readonly results: ReadonlyArray<{ readonly id: string; readonly deleted?: boolean; readonly doc?: Entity }>;
+}
+
+/**
+ * One GET that can be given up at any time: not by nano, whose fetch (in Node.js 20) forgets its abort signal when memory is
+ * collected, and a long poll would hold a stop up for half a minute.
+ */
+async function getJson<T>(url: URL, signal: AbortSignal): Promise<T> {
+  const get = url.protocol === 'https:' ? https.get : http.get;
+  const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    const request = get(url, { signal, timeout: LONGPOLL_MS + ANSWER_WAIT_MS }, resolve);
+    request.on('timeout', () => request.destroy(new Error('CouchDB has gone silent')));
+    request.on('error', reject);
+  });
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) text += chunk;
+  if (response.statusCode !== 200) throw new Error(`CouchDB answered ${response.statusCode}`);
+  return JSON.parse(text) as T;
 }
 
 function path(id: string): string {

@@ -4,12 +4,13 @@ import { annotationOf, argumentsOf, type Exec, isSequence, isTruthy, type Parame
 import type { EntityStore } from '../entities/entity-store.ts';
 import { parseQualifiedName } from '../entities/names.ts';
 import { type Identity, type ResolvedAction, resolveAction } from '../entities/packages.ts';
-import { isObject, type JsonObject, withDefaults } from '../json.ts';
+import { type JsonObject, withDefaults } from '../json.ts';
 import type { Throttle } from '../throttle.ts';
 import { type Activation, newActivationId, type StatusCode } from './activation.ts';
 import type { ActivationStore } from './activation-store.ts';
-import { HostStopping, type Lease, type RuntimePool } from './runtime-pool.ts';
-import { MAX_RESULT_BYTES, type RuntimeOutcome, type RuntimeProgram } from './runtime-process.ts';
+import { errorResult, initOutcome, type Outcome, runOutcome } from './outcome.ts';
+import type { Lease, RuntimePool } from './runtime-pool.ts';
+import type { RuntimeProgram } from './runtime-process.ts';
 
 const MEGABYTE = 1_048_576;
 
@@ -33,8 +34,6 @@ export interface Running {
   readonly activationId: string;
   readonly done: Promise<Activation>;
 }
-
-type Outcome = Pick<Activation, 'statusCode' | 'result' | 'size'> & { readonly timedOut?: boolean };
 
 /** Runs actions and sequences, and records what came of them. */
 export class Invoker {
@@ -97,38 +96,19 @@ export class Invoker {
 
   async #runAction(activationId: string, invocation: Invocation, exec: Exec): Promise<Activation> {
     const { action } = invocation.target;
-    const { limits } = action;
     const arrived = Date.now();
-    const annotations: Parameter[] = [...originOf(invocation), { key: 'path', value: action._id }];
-    const describe = (waitTime: number, timedOut: boolean) =>
-      annotations.push(
-        { key: 'waitTime', value: waitTime },
-        { key: 'kind', value: exec.kind },
-        { key: 'timeout', value: timedOut },
-        { key: 'limits', value: limits },
-      );
-
     const program = this.#programOf(exec);
     if (!program) {
-      describe(0, false);
-      const result = errorResult(`Failed to pull container image '${'image' in exec ? exec.image : exec.kind}'.`);
-      const times = { start: arrived, end: arrived, duration: 0 };
-      return this.#record(activationId, invocation, { ...times, annotations, logs: [], statusCode: 2, result });
+      const image = 'image' in exec ? exec.image : exec.kind;
+      return this.#notRun(activationId, invocation, 2, `Failed to pull container image '${image}'.`);
     }
-
     const key = `${invocation.caller.namespace} ${action._id} ${action._rev}`;
-    let lease: Lease;
-    try {
-      lease = await this.#pool.acquire({ key, program, concurrency: limits.concurrency });
-    } catch (error) {
-      if (!(error instanceof HostStopping)) throw error;
-      describe(0, false);
-      const result = errorResult('The platform was stopped before the action was run.');
-      const times = { start: arrived, end: arrived, duration: 0 };
-      return this.#record(activationId, invocation, { ...times, annotations, logs: [], statusCode: 3, result });
+    const lease = await this.#pool.acquire({ key, program, concurrency: action.limits.concurrency });
+    if (!lease) {
+      return this.#notRun(activationId, invocation, 3, 'The platform was stopped before the action was run.');
     }
     const start = Date.now();
-    lease.process.logs.begin(limits.logs * MEGABYTE);
+    lease.process.logs.begin(action.limits.logs * MEGABYTE);
     let initTime: number | undefined;
     let outcome: Outcome | undefined;
     if (!lease.warm) {
@@ -143,15 +123,23 @@ export class Invoker {
     this.#pool.release(lease, { keep: !failed });
 
     const { timedOut = false, ...response } = outcome;
-    describe(start - arrived, timedOut);
-    if (initTime !== undefined) annotations.push({ key: 'initTime', value: initTime });
+    const annotations = annotationsOf(invocation, { waitTime: start - arrived, timedOut, initTime });
+    const times = { start, end, duration: end - start };
+    return this.#record(activationId, invocation, { ...response, ...times, annotations, logs });
+  }
+
+  /** Records a call for which there was no process. */
+  #notRun(activationId: string, invocation: Invocation, statusCode: StatusCode, error: string): Activation {
+    const now = Date.now();
+    const annotations = annotationsOf(invocation, { waitTime: 0, timedOut: false });
+    const response = { statusCode, result: errorResult(error) };
     return this.#record(activationId, invocation, {
       ...response,
-      start,
-      end,
-      duration: end - start,
+      start: now,
+      end: now,
+      duration: 0,
       annotations,
-      logs,
+      logs: [],
     });
   }
 
@@ -170,19 +158,7 @@ export class Invoker {
     const message = Buffer.from(JSON.stringify({ value }));
     const memoryBytes = limits.memory * MEGABYTE;
     const came = await lease.process.init([message], { timeoutMs: limits.timeout, memoryBytes });
-    if (came.kind !== 'answered') {
-      return noAnswer(
-        came,
-        limits.timeout,
-        ' during initialization',
-        'The action did not initialize and exited unexpectedly.',
-      );
-    }
-    if (came.status === 200) return undefined;
-    const text = came.body.toString();
-    const answer = parsed(text);
-    const error = (isObject(answer) && answer.error) || `The action failed during initialization: ${text}`;
-    return { statusCode: 2, result: errorResult(error), size: text.length };
+    return initOutcome(came, limits.timeout);
   }
 
   async #run(lease: Lease, activationId: string, invocation: Invocation): Promise<Outcome> {
@@ -193,15 +169,7 @@ export class Invoker {
     const context = JSON.stringify(contextOf(activationId, invocation));
     const message = [Buffer.from('{"value":'), ...value, Buffer.from(`,${context.slice(1)}`)];
     const came = await lease.process.run(message, action.limits.timeout);
-    if (came.kind !== 'answered') {
-      return noAnswer(
-        came,
-        action.limits.timeout,
-        '',
-        'The action did not produce a valid response and exited unexpectedly.',
-      );
-    }
-    return interpret(came.status, came.body, came.bytes);
+    return runOutcome(came, action.limits.timeout);
   }
 
   /** One component after the other, each with the result of the one before, until one fails. */
@@ -278,6 +246,22 @@ function originOf({ cause, target }: Invocation): Parameter[] {
   ];
 }
 
+function annotationsOf(
+  invocation: Invocation,
+  run: { waitTime: number; timedOut: boolean; initTime?: number | undefined },
+): Parameter[] {
+  const { action } = invocation.target;
+  return [
+    ...originOf(invocation),
+    { key: 'path', value: action._id },
+    { key: 'waitTime', value: run.waitTime },
+    { key: 'kind', value: action.exec.kind },
+    { key: 'timeout', value: run.timedOut },
+    { key: 'limits', value: action.limits },
+    ...(run.initTime === undefined ? [] : [{ key: 'initTime', value: run.initTime }]),
+  ];
+}
+
 /** What a runtime is told of the call, as members of /run and, in capitals, as environment. */
 function contextOf(activationId: string, { caller, target, transactionId }: Invocation): Record<string, string> {
   const { action } = target;
@@ -290,56 +274,4 @@ function contextOf(activationId: string, { caller, target, transactionId }: Invo
     deadline: String(Date.now() + action.limits.timeout),
     ...(isTruthy(annotationOf(action, 'provide-api-key')) ? { api_key: caller.authKey } : {}),
   };
-}
-
-/** What a runtime's answer to /run means. */
-function interpret(status: number, body: Buffer, bytes: number): Outcome {
-  const text = body.toString();
-  if (bytes > MAX_RESULT_BYTES) {
-    const error = `The action produced a response that exceeded the allowed length: ${bytes} > ${MAX_RESULT_BYTES} bytes. The truncated response was: ${text}`;
-    return { statusCode: 1, result: errorResult(error), size: bytes };
-  }
-  const size = text.length;
-  const value = parsed(text);
-  if (status === 200 && Array.isArray(value)) return { statusCode: 0, result: body, size };
-  if (isObject(value) && 'error' in value) {
-    return { statusCode: status === 200 ? 1 : 2, result: errorResult(value.error), size };
-  }
-  if (status === 200 && isObject(value)) return { statusCode: 0, result: body, size };
-  const error = `The action did not produce a valid JSON or JSON Array response: ${text}`;
-  return { statusCode: 2, result: errorResult(error), size };
-}
-
-function noAnswer(
-  { kind }: Exclude<RuntimeOutcome, { kind: 'answered' }>,
-  timeoutMs: number,
-  phase: string,
-  lost: string,
-): Outcome {
-  const statusCode: StatusCode = 2;
-  switch (kind) {
-    case 'timed-out':
-      return {
-        statusCode,
-        result: errorResult(`The action exceeded its time limits of ${timeoutMs} milliseconds${phase}.`),
-        timedOut: true,
-      };
-    case 'out-of-memory':
-      return { statusCode, result: errorResult('The action exhausted its memory and was aborted.') };
-    case 'lost':
-      return { statusCode, result: errorResult(lost) };
-  }
-}
-
-/** The value of a JSON text, undefined if it is none. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function errorResult(error: unknown): Buffer {
-  return Buffer.from(JSON.stringify({ error }));
 }

@@ -18,9 +18,6 @@ export interface Lease {
   readonly warm: boolean;
 }
 
-/** There is no process any more: the host is being stopped. */
-export class HostStopping extends Error {}
-
 interface Member {
   readonly key: string;
   readonly process: RuntimeProcess;
@@ -33,8 +30,8 @@ interface Member {
 
 interface Waiter {
   readonly need: RuntimeNeed;
-  readonly resolve: (lease: Lease) => void;
-  readonly reject: (error: Error) => void;
+  readonly resolve: (lease: Lease | undefined) => void;
+  readonly reject: (error: unknown) => void;
   scaleOut: NodeJS.Timeout | undefined;
 }
 
@@ -71,9 +68,9 @@ export class RuntimePool {
       new RuntimeProcess(program, { folder: options.folder, apiHost: options.apiHost, reaper: options.reaper, slots });
   }
 
-  /** A place for one activation, as soon as there is one. @throws HostStopping when the pool is closed meanwhile */
-  acquire(need: RuntimeNeed): Promise<Lease> {
-    if (this.#closed) return Promise.reject(new HostStopping());
+  /** A place for one activation, as soon as there is one; undefined when the pool is closed meanwhile. */
+  acquire(need: RuntimeNeed): Promise<Lease | undefined> {
+    if (this.#closed) return Promise.resolve(undefined);
     const lease = this.#lease(need);
     if (lease) return Promise.resolve(lease);
     return new Promise((resolve, reject) => {
@@ -122,7 +119,7 @@ export class RuntimePool {
     this.#closed = true;
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.scaleOut);
-      waiter.reject(new HostStopping());
+      waiter.resolve(undefined);
     }
     const processes = [...this.#members].map((member) => member.process);
     if (this.#stemCell) processes.push(this.#stemCell);
@@ -197,14 +194,19 @@ export class RuntimePool {
   #serve(): void {
     for (let at = 0; at < this.#waiters.length; ) {
       const waiter = this.#waiters[at]!;
-      const lease = this.#lease(waiter.need, waiter.scaleOut === undefined);
-      if (!lease) {
-        at++;
-        continue;
+      try {
+        const lease = this.#lease(waiter.need, waiter.scaleOut === undefined);
+        if (!lease) {
+          at++;
+          continue;
+        }
+        waiter.resolve(lease);
+      } catch (error) {
+        // No process can be started (no room for its folder, too many open files): that job fails, the next may not.
+        waiter.reject(error);
       }
       this.#waiters.splice(at, 1);
       clearTimeout(waiter.scaleOut);
-      waiter.resolve(lease);
     }
   }
 }
