@@ -56,7 +56,12 @@ if (options.help || unknown.length > 0) {
 
 const sink = await Sink.start();
 const repetitions = Number(options.repetitions ?? (options.quick ? 1 : 5));
-const sections: string[] = [heading()];
+const sections: string[] = [];
+const say = (section: string) => {
+  sections.push(section);
+  process.stdout.write(`${section}\n`);
+};
+say(heading());
 for (const name of positionals.length > 0 ? positionals : Object.keys(ROWS)) {
   const { title, run } = ROWS[name]!;
   const profileTo = options.profile && `${options.profile}/${name}`;
@@ -66,18 +71,16 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(ROWS)) {
     await run({ quick: options.quick, long: options.long, repetitions, profileTo, sink }, table);
   } catch (error) {
     // What was measured before is worth showing; the other rows too.
-    sections.push(`**${name} failed:** ${(error as Error).message}\n`);
+    say(`**${name} failed:** ${(error as Error).message}\n`);
     console.error(error);
     process.exitCode = 1;
   }
-  sections.push(table.markdown(title));
-  if (profileTo) sections.push(topOfProfiles(profileTo));
+  say(table.markdown(title));
+  if (profileTo) say(topOfProfiles(profileTo));
 }
 await sink[Symbol.asyncDispose]();
 
-const report = sections.join('\n');
-process.stdout.write(report);
-if (options.out) writeFileSync(options.out, report);
+if (options.out) writeFileSync(options.out, sections.join('\n'));
 
 /** What was measured where, and when. */
 function heading(): string {

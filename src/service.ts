@@ -132,11 +132,12 @@ export async function startService(
       const before = obstacles.get(name);
       if (obstacle) obstacles.set(name, obstacle);
       else obstacles.delete(name);
+      // What is in the way of all is said once.
+      const code = (obstacle ?? before)?.code;
+      const forAll = code === 'UNAVAILABLE' || code === 'THROTTLED';
+      if (forAll && [...obstacles].some(([other, { code: its }]) => other !== name && its === code)) return;
       if (obstacle && before?.code !== obstacle.code) {
-        log.warn(
-          { registration: name, trigger, ...obstacle },
-          'firings do not get through; events wait in the journal',
-        );
+        log.warn({ registration: name, trigger, ...obstacle }, 'firings do not get through; events wait in the journal');
       } else if (before && !obstacle) {
         log.info({ registration: name, trigger }, 'firings get through again');
       }

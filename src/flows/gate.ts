@@ -72,7 +72,10 @@ export class Gate {
   leave(visit: Visit): void {
     this.#inside -= 1;
     const now = this.#clock.elapsed();
-    if (visit === 'unavailable') {
+    const wasOpen = this.#failures >= FAILURES_TO_OPEN;
+    if (visit === 'unavailable' && wasOpen && !this.#probing) {
+      // Entered before it was known that nothing answers; says nothing new.
+    } else if (visit === 'unavailable') {
       this.#failures += 1;
       this.#probing = false;
       if (this.#failures >= FAILURES_TO_OPEN) {

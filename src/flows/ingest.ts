@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { crc32 } from 'node:zlib';
 import type { Logger } from 'pino';
 import { Copies } from '../core/copies.ts';
@@ -62,6 +63,7 @@ export class Ingest {
 
   constructor(registrations: readonly Registration[], parts: IngestParts) {
     this.#parts = parts;
+    setMaxListeners(0, this.#stopping.signal); // each firing under way listens
     if (parts.dedupeWindowMs > 0) this.#copies = new Copies(parts.dedupeWindowMs);
     for (const packet of parts.journal.lastPackets) this.#redeliveries.note(packet);
     this.#index = new TopicIndex(registrations.map((registration) => [registration.topic, registration]));

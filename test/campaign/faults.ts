@@ -47,6 +47,13 @@ export function faultKinds(site: Site, ledger: Ledger): { kinds: FaultKind[]; sk
     killed(influxdb, 'SIGINT'), // influxd does not handle SIGTERM
     stopped(influxdb),
     ...connectionFaults('MQTT', mqtt),
+    {
+      name: 'MQTT: acknowledgements dropped',
+      parts: ['link MQTT'],
+      seconds: [2, 8],
+      begin: () => mqtt.drop('fromClient'),
+      heal: () => mqtt.cutDropping(),
+    },
     ...httpFaults('OpenWhisk', openwhisk, [401, 404, 429, 500, 503]),
     ...httpFaults('InfluxDB', influx, [401, 404, 429, 500, 503]),
     ...httpFaults('callbacks', callbacks, [401, 404, 429, 500, 503]),
@@ -139,8 +146,8 @@ function connectionFaults(name: string, link: TcpLink): FaultKind[] {
       name: `${name}: connections half open`,
       parts,
       seconds: [2, 20],
-      begin: () => link.halfOpen(),
-      heal: () => link.cutHalfOpen(),
+      begin: () => link.drop('both'),
+      heal: () => link.cutDropping(),
     },
     {
       name: `${name}: connections stalled`,

@@ -11,7 +11,7 @@ const site = await startSite({ influxdb: 'influxd', forgetsJournal: false }, led
 const books = new BooksWatch(site.status);
 const finish = async () => {
   const ok = await books.settled(60_000);
-  console.log('settled', ok, JSON.stringify(books.last));
+  console.log('DUP', (globalThis as any).dups, 'sent', ledgerAcked()); console.log('settled', ok, JSON.stringify(books.last));
   books.stop();
   await site.provider.end('SIGTERM');
   await countParked(site.dataDir, ledger); await countPoints(site.influx.url, ledger);
@@ -20,8 +20,29 @@ const finish = async () => {
   await site.close(process.argv[3] === 'keep'); console.log(site.folder);
   process.exit();
 };
-const publishers = new Publishers(site.brokerPort, which === 'window' ? 20_000 : 100, ledger);
+const publishers = new Publishers(site.brokerPort, which === 'window' || which === 'queue' ? 20_000 : which === 'deaf' ? 5_000 : 100, ledger);
 publishers.start();
+if (which === 'deaf') {
+  await sleep(3_000);
+  site.mqtt.drop('fromClient');
+  await sleep(Number(process.argv[4] ?? 4_000));
+  site.mqtt.cutDropping();
+  await publishers.stop(5_000);
+  await finish();
+}
+if (which === 'queue') {
+  await sleep(1_000);
+  await site.provider.end('SIGKILL');
+  await sleep(4_000);
+  await publishers.stop(15_000);
+  await site.provider.start();
+  while (ledgerAcked() < 12_000) await sleep(2);
+  site.mqtt.drop('fromClient');
+  await sleep(3_000);
+  console.log('sent by broker', ledgerAcked());
+  site.mqtt.cutDropping();
+  await finish();
+}
 if (which === 'token') {
   await sleep(3_000);
   site.openwhisk.http.fault = { kind: 'status', status: 503 };
@@ -41,8 +62,6 @@ if (which === 'window') {
   console.log('published', ledger.published);
   for (let i = 0; i < 3; i++) {
     await site.provider.start();
-    let before: number | undefined;
-    while ((before = (await site.status())?.books.received) === undefined) await sleep(10);
     const stop = ledgerAcked() + 30_000; 
     while (ledgerAcked() < stop) await sleep(5);
     await site.provider.end('SIGKILL');

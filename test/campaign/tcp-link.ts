@@ -11,8 +11,8 @@ export interface Observer {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** Packets are dropped in both directions, and neither side is told. */
-  halfOpen: boolean;
+  /** What is sent is dropped and neither side is told: in both directions, or what the client sends. */
+  dropped: 'nothing' | 'both' | 'fromClient';
 }
 
 /** A TCP proxy before one service, at which connections can be cut, left half open, stalled and slowed down. */
@@ -50,14 +50,14 @@ export class TcpLink {
   }
 
   /** Drops what is sent on the connections that there are; new ones work. */
-  halfOpen(): void {
-    for (const pair of this.#pairs) pair.halfOpen = true;
+  drop(dropped: 'both' | 'fromClient'): void {
+    for (const pair of this.#pairs) pair.dropped = dropped;
   }
 
-  /** What was half open is reset at last, as by the time-out of a NAT. */
-  cutHalfOpen(): void {
-    for (const { client, server, halfOpen } of this.#pairs) {
-      if (!halfOpen) continue;
+  /** Connections that drop are reset at last, as by the time-out of a NAT. */
+  cutDropping(): void {
+    for (const { client, server, dropped } of this.#pairs) {
+      if (dropped === 'nothing') continue;
       client.resetAndDestroy();
       server.resetAndDestroy();
     }
@@ -84,7 +84,7 @@ export class TcpLink {
   }
 
   #connect(client: Socket, port: number, observer: Observer | undefined): void {
-    const pair: Pair = { client, server: connect(port, '127.0.0.1'), halfOpen: false };
+    const pair: Pair = { client, server: connect(port, '127.0.0.1'), dropped: 'nothing' };
     this.#pairs.add(pair);
     client.setNoDelay(true);
     pair.server.setNoDelay(true);
@@ -111,10 +111,10 @@ export class TcpLink {
       from.on('error', () => {});
       void pump()
         .then(() => {
-          if (!pair.halfOpen) to.end();
+          if (pair.dropped === 'nothing') to.end();
         })
         .catch(() => {
-          if (!pair.halfOpen) over();
+          if (pair.dropped === 'nothing') over();
         });
     }
     client.once('close', () => pair.server.destroyed && over());
@@ -124,7 +124,7 @@ export class TcpLink {
   async #pass(bytes: Buffer, pair: Pair, to: Socket, observer?: Observer): Promise<void> {
     if (this.#stall) await this.#stall.over;
     if (this.delayMs > 0) await sleep(this.delayMs);
-    if (pair.halfOpen || to.destroyed) return;
+    if (to.destroyed || pair.dropped === 'both' || (pair.dropped === 'fromClient' && to === pair.server)) return;
     observer?.toClient(bytes);
     if (!to.write(bytes)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
   }

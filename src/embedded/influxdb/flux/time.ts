@@ -1,7 +1,11 @@
+import { FluxError } from './errors.ts';
+
 /** Times are nanoseconds since 1970 UTC as bigint; durations are calendar months plus nanoseconds, as Flux has them. */
 
 export const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
+/** About as far as 64 bits of nanoseconds reach. */
+const MAX_MONTHS = 12 * 600;
 const MAX_INT64 = 2n ** 63n - 1n;
 
 /** A length of time. Months have no fixed length in nanoseconds, so the two are kept apart. Both parts share the sign. */
@@ -77,9 +81,13 @@ function calendar(t: bigint): { date: Date; belowMillisecond: bigint } {
   return { date: new Date(Number(milliseconds)), belowMillisecond: t - milliseconds * NANOSECONDS_PER_MILLISECOND };
 }
 
-/** Calendar months first (the day is kept within its month), then nanoseconds. */
+/**
+ * Calendar months first (the day is kept within its month), then nanoseconds.
+ * @throws FluxError if the calendar doesn't reach that far
+ */
 export function addDuration(t: bigint, duration: Duration): bigint {
   if (duration.months === 0) return t + duration.nanoseconds;
+  if (Math.abs(duration.months) > MAX_MONTHS) throw new FluxError('runtime error: time is out of range');
   const { date, belowMillisecond } = calendar(t);
   const day = date.getUTCDate();
   date.setUTCDate(1);

@@ -30,9 +30,9 @@ interface Member {
 
 interface Waiter {
   readonly need: RuntimeNeed;
+  readonly since: number;
   readonly resolve: (lease: Lease | undefined) => void;
   readonly reject: (error: unknown) => void;
-  scaleOut: NodeJS.Timeout | undefined;
 }
 
 /** How long a process without work is kept. */
@@ -47,7 +47,9 @@ const PREWARM_FREE_BYTES = 256 * 1024 * 1024;
 /** The runtime processes of this host: warm ones are reused per action, idle ones end, and their number is bounded. */
 export class RuntimePool {
   readonly #members = new Set<Member>();
-  readonly #waiters: Waiter[] = [];
+  /** Those who wait, by key, first come first. */
+  readonly #queues = new Map<string, Waiter[]>();
+  #scaleOut: NodeJS.Timeout | undefined;
   readonly #maxProcesses: number;
   readonly #prewarm: RuntimeProgram | undefined;
   readonly #start: (program: RuntimeProgram, slots: number) => RuntimeProcess;
@@ -74,12 +76,10 @@ export class RuntimePool {
     const lease = this.#lease(need);
     if (lease) return Promise.resolve(lease);
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { need, resolve, reject, scaleOut: undefined };
-      this.#waiters.push(waiter);
-      waiter.scaleOut = setTimeout(() => {
-        waiter.scaleOut = undefined;
-        this.#serve();
-      }, SCALE_OUT_AFTER_MS);
+      const queue = this.#queues.get(need.key) ?? [];
+      queue.push({ need, since: performance.now(), resolve, reject });
+      this.#queues.set(need.key, queue);
+      this.#scaleOut ??= setInterval(() => this.#serve(), SCALE_OUT_AFTER_MS);
     });
   }
 
@@ -117,10 +117,9 @@ export class RuntimePool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const waiter of this.#waiters.splice(0)) {
-      clearTimeout(waiter.scaleOut);
-      waiter.resolve(undefined);
-    }
+    clearInterval(this.#scaleOut);
+    for (const queue of this.#queues.values()) for (const waiter of queue) waiter.resolve(undefined);
+    this.#queues.clear();
     const processes = [...this.#members].map((member) => member.process);
     if (this.#stemCell) processes.push(this.#stemCell);
     for (const member of this.#members) clearTimeout(member.idle);
@@ -190,23 +189,28 @@ export class RuntimePool {
     void member.process.kill();
   }
 
-  /** Gives places to those who wait, first come first. */
+  /** Gives places to those who wait. */
   #serve(): void {
-    for (let at = 0; at < this.#waiters.length; ) {
-      const waiter = this.#waiters[at]!;
-      try {
-        const lease = this.#lease(waiter.need, waiter.scaleOut === undefined);
-        if (!lease) {
-          at++;
-          continue;
-        }
-        waiter.resolve(lease);
-      } catch (error) {
-        // No process can be started (no room for its folder, too many open files): that job fails, the next may not.
-        waiter.reject(error);
-      }
-      this.#waiters.splice(at, 1);
-      clearTimeout(waiter.scaleOut);
+    for (const [key, queue] of this.#queues) {
+      while (queue.length > 0 && this.#serveFirst(queue)) queue.shift();
+      if (queue.length === 0) this.#queues.delete(key);
     }
+    if (this.#queues.size > 0) return;
+    clearInterval(this.#scaleOut);
+    this.#scaleOut = undefined;
+  }
+
+  /** Whether the first of a queue needs to wait no longer. */
+  #serveFirst([waiter]: readonly Waiter[]): boolean {
+    const { need, since, resolve, reject } = waiter!;
+    try {
+      const lease = this.#lease(need, performance.now() - since >= SCALE_OUT_AFTER_MS);
+      if (!lease) return false;
+      resolve(lease);
+    } catch (error) {
+      // No process can be started (no room for its folder, too many open files): that job fails, the next may not.
+      reject(error);
+    }
+    return true;
   }
 }
