@@ -40,5 +40,5 @@ async function fogwhiskRate(count: number, { sink, profileTo }: Plan, table: Tab
   const { lastConfirmedUs } = await sink.confirmed(count);
   table.note('fogwhisk', 'msg/s', count / ((lastConfirmedUs - fogwhisk.connectedAtUs) / 1e6));
   table.note('fogwhisk, process start to connected', 's', (fogwhisk.connectedAtUs - started) / 1e6);
-  await fogwhisk.stop();
+  if (profileTo) await fogwhisk.stop();
 }

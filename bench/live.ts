@@ -24,7 +24,11 @@ export async function live(plan: Plan, table: Table): Promise<void> {
   const slow = quick ? 2_000 : 10_000;
   const subjects: Subject[] = [
     { name: 'fogwhisk', count: fast, start: (broker) => Fogwhisk.start(providerSettings(broker, sink), profileTo) },
-    { name: 'Node-RED, batched', count: Math.round(fast / 3), start: (broker) => startNodeRed(broker, sink, 'batched') },
+    {
+      name: 'Node-RED, batched',
+      count: Math.round(fast / 3),
+      start: (broker) => startNodeRed(broker, sink, 'batched'),
+    },
     { name: 'Node-RED, per message', count: slow, start: (broker) => startNodeRed(broker, sink, 'single') },
     { name: 'fire per message', count: slow, start: (broker) => startNaive('fire-per-message', broker, sink) },
   ];
@@ -49,7 +53,7 @@ export async function live(plan: Plan, table: Table): Promise<void> {
   table.ratio('fogwhisk', 'us CPU/msg', 'Telegraf', atMost(1));
 }
 
-async function measure({ name, count, start }: Subject, { sink }: Plan, table: Table): Promise<void> {
+async function measure({ name, count, start }: Subject, { sink, profileTo }: Plan, table: Table): Promise<void> {
   await using broker = await startMosquitto();
   await sink.reset();
   await using subject = await start(broker);
@@ -59,7 +63,7 @@ async function measure({ name, count, start }: Subject, { sink }: Plan, table: T
   table.note(name, 'msg/s', count / ((lastConfirmedUs - firstSentUs) / 1e6));
   table.note(name, 'us CPU/msg', ((cpuSeconds(subject.pid) - before) / count) * 1e6);
   table.note(name, 'msg/request', count / requests);
-  if (subject instanceof Fogwhisk) await subject.stop();
+  if (profileTo && subject instanceof Fogwhisk) await subject.stop();
 }
 
 async function mosquittoSubRate(count: number): Promise<number> {

@@ -36,7 +36,7 @@ async function burst(options: PublishOptions, { profileTo }: Plan, table: Table)
   }
   const resident = processTree(fogwhisk.pid).reduce((sum, pid) => sum + residentMegabytes(pid, 'now'), 0);
   table.note('resident, all processes, after it', 'MB', resident);
-  await fogwhisk.stop();
+  if (profileTo) await fogwhisk.stop();
 }
 
 /** The rate is kept if hardly anything is left to do when the last message is sent. */

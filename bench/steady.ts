@@ -28,7 +28,7 @@ export async function steady(plan: Plan, table: Table): Promise<void> {
     table.note('publish to confirmed, p99', 'ms', p99, atMost(LINGER_MS + 15));
     table.note('CPU', '% of a core', ((cpuSeconds(fogwhisk.pid) - before) / seconds) * 100, atMost(30));
     table.note('readings per firing', '', count / requests, atLeast(200));
-    await fogwhisk.stop();
+    if (profileTo) await fogwhisk.stop();
     await sink.reset();
   }
 }

@@ -137,7 +137,10 @@ export async function startService(
       const forAll = code === 'UNAVAILABLE' || code === 'THROTTLED';
       if (forAll && [...obstacles].some(([other, { code: its }]) => other !== name && its === code)) return;
       if (obstacle && before?.code !== obstacle.code) {
-        log.warn({ registration: name, trigger, ...obstacle }, 'firings do not get through; events wait in the journal');
+        log.warn(
+          { registration: name, trigger, ...obstacle },
+          'firings do not get through; events wait in the journal',
+        );
       } else if (before && !obstacle) {
         log.info({ registration: name, trigger }, 'firings get through again');
       }

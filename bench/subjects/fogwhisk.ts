@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SiteStatus } from '../../src/http/server.ts';
 import type { BrokerAddress } from '../support/mosquitto.ts';
 import { FOGWHISK } from '../support/paths.ts';
@@ -7,6 +8,8 @@ import { Child, type Running } from '../support/processes.ts';
 import { Sink } from '../support/sink.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
+/** Its `drainSeconds` and a little. */
+const STOP_MS = 10_000;
 const TOKEN = 'token-of-the-benchmark';
 
 /** The provider, or a whole embedded site, as `npm start` runs it. */
@@ -66,9 +69,12 @@ export class Fogwhisk implements Running {
     return (await response.json()) as SiteStatus;
   }
 
-  /** Stops it as an operator does. */
+  /** Stops it as an operator does, so that a CPU profile is written. @throws Error if it does not stop in time */
   async stop(): Promise<void> {
-    await this.#child.end('SIGTERM');
+    const late = sleep(STOP_MS, 'late', { ref: false });
+    if ((await Promise.race([this.#child.end('SIGTERM'), late])) === 'late') {
+      throw new Error(`fogwhisk does not stop within ${STOP_MS / 1_000} s of SIGTERM:\n${this.#child.output}`);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

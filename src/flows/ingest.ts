@@ -57,7 +57,7 @@ export class Ingest {
   #committing = false;
   /** Up to where the journal's events have been put into waiting events. */
   #followed = 0;
-  #following = false;
+  #following: Promise<void> | undefined;
   #followAgain = false;
   #draining = false;
 
@@ -211,13 +211,14 @@ export class Ingest {
   }
 
   /** Reads the journal's unsettled events up to its durable end. */
-  async #follow(): Promise<void> {
-    if (this.#following) {
-      this.#followAgain = true;
-      return;
-    }
-    this.#following = true;
-    do {
+  #follow(): Promise<void> {
+    this.#followAgain = true;
+    this.#following ??= this.#followToEnd();
+    return this.#following;
+  }
+
+  async #followToEnd(): Promise<void> {
+    while (this.#followAgain) {
       this.#followAgain = false;
       for (;;) {
         const { events, next } = await this.#parts.journal.unsettledFrom(this.#followed);
@@ -225,8 +226,8 @@ export class Ingest {
         this.#followed = next;
         for (const event of events) this.#wait(event);
       }
-    } while (this.#followAgain);
-    this.#following = false;
+    }
+    this.#following = undefined;
   }
 
   #wait(event: Event): void {
@@ -263,19 +264,15 @@ export class Ingest {
     };
     const take = async () => {
       unclaim();
-      const batch = waiting.takeBatch(fire.maxBytes);
-      const events: Event[] = [];
-      for (const entry of batch) {
-        const event = typeof entry === 'number' ? await journal.load(entry) : entry;
-        if (event) events.push(event);
-      }
+      const { events, places } = waiting.takeBatch(fire.maxBytes);
+      const loaded = await journal.load(places);
       if (waiting.needsRefill) {
         await waiting.refill(
           () => this.#followed,
           (position) => journal.unsettledFrom(position),
         );
       }
-      return events;
+      return loaded.length > 0 ? [...events, ...loaded].sort((a, b) => a.sequence - b.sequence) : events;
     };
     try {
       const { confirmed, parked } = await fire.batch(waiting.registration, take, this.#stopping.signal);

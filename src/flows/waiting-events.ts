@@ -68,20 +68,28 @@ export class WaitingEvents {
     }, this.registration.batch.lingerMs);
   }
 
-  /** The oldest events, as many as one firing may hold: at least one, if there is one. */
-  takeBatch(platformMaxBytes: number): Entry[] {
+  /**
+   * The oldest events, as many as one firing may hold: at least one, if there is one. Those whose bodies were let go
+   * are given by their places in the journal.
+   */
+  takeBatch(platformMaxBytes: number): { events: Event[]; places: number[] } {
     const { maxMessages } = this.registration.batch;
     const maxBytes = Math.min(this.registration.batch.maxBytes, platformMaxBytes);
-    const batch: Entry[] = [];
-    for (let bytes = 0; batch.length < maxMessages && this.count > 0; ) {
+    const events: Event[] = [];
+    const places: number[] = [];
+    for (let bytes = 0; events.length + places.length < maxMessages && this.count > 0; ) {
       const size = this.#sizes[this.#head]!;
-      if (batch.length > 0 && bytes + size > maxBytes) break;
+      if (bytes > 0 && bytes + size > maxBytes) break;
       const entry = this.#entries[this.#head]!;
       this.#head += 1;
       this.#bytes -= size;
-      if (typeof entry !== 'number') this.#budget.freeBytes += size;
       bytes += size;
-      batch.push(entry);
+      if (typeof entry === 'number') {
+        places.push(entry);
+      } else {
+        this.#budget.freeBytes += size;
+        events.push(entry);
+      }
     }
     if (this.#head > 1_024 && this.#head * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head);
@@ -92,7 +100,7 @@ export class WaitingEvents {
     this.#timer = undefined;
     // What could not come along has waited behind a full batch.
     this.lingered = this.count > 0;
-    return batch;
+    return { events, places };
   }
 
   get needsRefill(): boolean {

@@ -49,8 +49,8 @@ export interface Journal {
    */
   unsettledFrom(position: number): Promise<{ events: Event[]; next: number }>;
 
-  /** One event by its place, body included; undefined if it has expired. */
-  load(position: number): Promise<Event | undefined>;
+  /** Events by their places, in order; those that have expired are left out. */
+  load(positions: readonly number[]): Promise<Event[]>;
 
   /** Records what became of events of one registration. */
   settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void;

@@ -226,7 +226,11 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     const fogwhisk = (...command: string[]) => provider.command(command, settings);
     expect(await fogwhisk('parked', 'list', '--code', 'BAD')).toMatch(/BAD: bad 1[\s\S]*BAD: bad 3\n3 shown, 3 parked/);
     const ids = platform.messages.map(({ id }) => id);
-    expect(JSON.parse(await fogwhisk('parked', 'show', ids[0]!))).toMatchObject({ body: 'bad 1', topic: 'test', bytes: 5 });
+    expect(JSON.parse(await fogwhisk('parked', 'show', ids[0]!))).toMatchObject({
+      body: 'bad 1',
+      topic: 'test',
+      bytes: 5,
+    });
 
     expect(await fogwhisk('parked', 'redrive', ids[0]!, '--body', 'good')).toBe('1 fired again\n');
     await provider.untilStatus(({ books }) => books.confirmed === 1);
@@ -257,7 +261,11 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     const provider = await Provider.start(await settingsFor(mosquitto, platform));
     const client = await publisher(mosquitto);
     for (let round = 0; round < 30; round++) {
-      await publishAll(client, 'test', Array.from({ length: 100 }, (_, n) => `{"n":${round * 100 + n}}`));
+      await publishAll(
+        client,
+        'test',
+        Array.from({ length: 100 }, (_, n) => `{"n":${round * 100 + n}}`),
+      );
     }
     await provider.untilStatus(({ books }) => books.confirmed === 3_000);
     // A burst of ten, then one a second.

@@ -138,7 +138,8 @@ export class FakeOpenwhisk {
 
   /** The record of a trigger (the id ends in the firing's number) or, with a leading f, of the action that it started. */
   #activation(id: string): string {
-    if (id.startsWith('f')) return JSON.stringify({ logs: [], response: { success: this.actionSucceeds(Number(id.slice(24))) } });
+    if (id.startsWith('f'))
+      return JSON.stringify({ logs: [], response: { success: this.actionSucceeds(Number(id.slice(24))) } });
     const rule = { statusCode: 0, success: true, activationId: `f${id.slice(1)}`, rule: 'guest/r', action: 'guest/a' };
     return JSON.stringify({ logs: [JSON.stringify(rule)], response: { success: true } });
   }

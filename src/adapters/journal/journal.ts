@@ -229,11 +229,21 @@ export class FileJournal implements Journal {
     return { events, next };
   }
 
-  async load(position: number): Promise<Event | undefined> {
-    // Expired in the meantime.
-    if (!this.#segments.has(segmentOf(position))) return undefined;
-    const record = await this.#events.read(position);
-    return decodeEvent(record, position, position + 8 + record.length);
+  async load(positions: readonly number[]): Promise<Event[]> {
+    const events: Event[] = [];
+    for (let index = 0; index < positions.length; ) {
+      const first = positions[index]!;
+      const { records } = await this.#events.readFrom(first);
+      const found = new Map(records.map(({ position, payload }) => [position, payload]));
+      // One read serves all that lie close together.
+      do {
+        const position = positions[index]!;
+        const payload = found.get(position);
+        if (payload) events.push(decodeEvent(payload, position, position + 8 + payload.length));
+        index += 1;
+      } while (index < positions.length && found.has(positions[index]!));
+    }
+    return events;
   }
 
   settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void {

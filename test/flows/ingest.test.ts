@@ -1,0 +1,144 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { FileJournal } from '../../src/adapters/journal/journal.ts';
+import { systemClock } from '../../src/adapters/system/clock.ts';
+import { mqttRegistrationSchema, mqttRegistrations } from '../../src/core/registration.ts';
+import { Fire } from '../../src/flows/fire.ts';
+import { Ingest } from '../../src/flows/ingest.ts';
+import type { AcknowledgeTicket, Broker, BrokerMessage } from '../../src/ports/broker.ts';
+import type { FireAnswer, Platform } from '../../src/ports/platform.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const log = pino({ level: 'silent' });
+
+/** A broker whose messages the test sends, for what would take long with a real one. */
+class FakeBroker implements Broker {
+  readonly acknowledged: number[] = [];
+  connected = true;
+  #take: ((message: BrokerMessage) => Promise<void> | undefined) | undefined;
+
+  start(_subscriptions: unknown, take: (message: BrokerMessage) => Promise<void> | undefined): Promise<void> {
+    this.#take = take;
+    return Promise.resolve();
+  }
+
+  acknowledge(tickets: readonly AcknowledgeTicket[]): void {
+    this.acknowledged.push(...tickets.map(({ packetId }) => packetId));
+  }
+
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async send(topic: string, body: string, packetId: number, dup = false): Promise<void> {
+    const ticket = { connection: 1, packetId };
+    await this.#take!({ topic, payload: Buffer.from(body), qos: 1, retain: false, dup, ticket });
+  }
+}
+
+class FakePlatform implements Platform {
+  answer: FireAnswer = { kind: 'accepted', activationId: 'x' };
+  readonly bodies: string[] = [];
+
+  fire(_trigger: string, payload: string): Promise<FireAnswer> {
+    if (this.answer.kind === 'accepted') {
+      const { messages } = JSON.parse(payload) as { messages: Array<{ body: string }> };
+      this.bodies.push(...messages.map(({ body }) => body));
+    }
+    return Promise.resolve(this.answer);
+  }
+
+  limits(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  outcome(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+}
+
+async function site(directory: string, rows: object[], platform = new FakePlatform()) {
+  const journal = await FileJournal.open({ directory, maxBytes: 1e9, segmentBytes: 1e6, clock: systemClock, log });
+  const broker = new FakeBroker();
+  const callback = { url: 'http://127.0.0.1/', token: 'x' };
+  const fire = new Fire({
+    platform,
+    receipts: {
+      expect: () => ({ arrived: (ms, signal) => systemClock.sleep(ms, signal).then(() => undefined), close: () => {} }),
+    },
+    clock: systemClock,
+    site: '1',
+    callbacks: () => ({ receipt: callback, parameters: callback }),
+    confirmBy: 'accepted',
+    receiptTimeoutMs: 1_000,
+    onObstacle: () => {},
+  });
+  const registrations = mqttRegistrations(
+    rows.map((row) => mqttRegistrationSchema.parse(row)),
+    'trigger',
+  );
+  const ingest = new Ingest(registrations, { broker, journal, fire, clock: systemClock, log, dedupeWindowMs: 0 });
+  await ingest.start();
+  return { journal, broker, platform, ingest };
+}
+
+describe('Ingest', () => {
+  it('fires a backlog far beyond what it keeps in memory, each event once and in order', async () => {
+    const directory = await temporaryFolder();
+    const rows = [{ topic: 'ordered', ordered: true }, { topic: 'other' }];
+    const { journal, broker, platform, ingest } = await site(directory, rows);
+    platform.answer = { kind: 'unavailable', reason: 'down' };
+    const count = 60_000;
+    for (let n = 0; n < count; n++) {
+      await broker.send('ordered', String(n), n & 0xffff);
+      if (n % 10 === 0) await broker.send('other', `other ${n}`, n & 0xffff);
+    }
+    await journal.durable();
+    platform.answer = { kind: 'accepted', activationId: 'x' };
+    await ingest.stop(30_000);
+    expect(platform.bodies.filter((body) => !body.startsWith('other'))).toEqual(
+      Array.from({ length: count }, (_, n) => String(n)),
+    );
+    expect(new Set(platform.bodies.filter((body) => body.startsWith('other'))).size).toBe(count / 10);
+    expect(platform.bodies.length).toBe(count + count / 10);
+    await journal.close();
+  }, 60_000);
+
+  it('starts with such a backlog from disk', async () => {
+    const directory = await temporaryFolder();
+    const first = await site(directory, [{ topic: 'a' }, { topic: 'gone' }]);
+    first.platform.answer = { kind: 'unavailable', reason: 'down' };
+    for (let n = 0; n < 50_000; n++) await first.broker.send(n % 100 === 0 ? 'gone' : 'a', String(n), n & 0xffff);
+    await first.ingest.stop(0);
+    await first.journal.close();
+    const second = await site(directory, [{ topic: 'a' }]);
+    await second.ingest.stop(30_000);
+    expect(new Set(second.platform.bodies).size).toBe(49_500);
+    expect(second.platform.bodies.length).toBe(49_500);
+    expect(second.journal.parked.list({ code: 'REGISTRATION_GONE' })).toHaveLength(500);
+    await second.journal.close();
+  }, 60_000);
+
+  it('acknowledges again, and counts once, what the broker sends again', async () => {
+    const directory = await temporaryFolder();
+    const { journal, broker, platform, ingest } = await site(directory, [{ topic: 'a' }]);
+    for (const [body, packetId] of [
+      ['x', 1],
+      ['y', 2],
+      ['z', 3],
+    ] as const)
+      await broker.send('a', body, packetId);
+    await journal.durable();
+    await ingest.stop(5_000);
+    await journal.close();
+    const second = await site(directory, [{ topic: 'a' }], platform);
+    await second.broker.send('a', 'y', 2, true); // acknowledgement lost
+    await second.broker.send('a', 'z', 3, true);
+    await second.broker.send('a', 'lost on its way', 4, true); // never came before
+    await second.broker.send('a', 'y', 2); // the id used again, equal content
+    await second.ingest.stop(5_000);
+    expect(platform.bodies.sort()).toEqual(['lost on its way', 'x', 'y', 'y', 'z']);
+    expect(second.broker.acknowledged).toEqual([2, 3, 4, 2]);
+    await second.journal.close();
+  });
+});
