@@ -82,13 +82,15 @@ export class BooksWatch {
     this.readings += 1;
     this.#checkSum('in total', books);
     for (const { name, books } of registrations) this.#checkSum(name, books);
-    const { expired } = books;
-    if (expired > 0) this.#note(`${expired} expired, though nothing was allowed to`);
+    const { expired, deduplicated } = books;
+    if (expired + deduplicated > 0)
+      this.#note(`${expired} expired, ${deduplicated} deduplicated: neither was asked for`);
   }
 
   #checkSum(name: string, books: Books): void {
-    const { received, confirmed, pending, parked, expired } = books;
-    if (received === confirmed + pending + parked + expired && Math.min(...Object.values(books)) >= 0) return;
+    const { received, confirmed, pending, parked, expired, deduplicated } = books;
+    if (received === confirmed + pending + parked + expired + deduplicated && Math.min(...Object.values(books)) >= 0)
+      return;
     this.#note(`the books do not add up (${name}): ${JSON.stringify(books)}`);
   }
 

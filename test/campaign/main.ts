@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { SiteStatus } from '../../src/http/server.ts';
 import { BooksWatch } from './books-watch.ts';
 import { faultKinds, type PlannedFault, planFaults } from './faults.ts';
 import { Ledger } from './ledger.ts';
@@ -65,7 +66,7 @@ async function campaign(site: Site): Promise<boolean> {
   const { kinds, skipped } = faultKinds(site, ledger);
   const plan = planFaults(kinds, count, seconds - WARM_UP_S, new Random(seed));
   const publishers = new Publishers(site.brokerPort, rate, ledger);
-  const books = new BooksWatch(site.status);
+  const books = new BooksWatch(() => site.ask<SiteStatus>('/status').catch(() => undefined));
   publishers.start();
   say(`publishing ${rate} readings/s; ${count} faults in ${seconds} s, seed ${seed}`);
   await sleep(WARM_UP_S * 1_000);
@@ -84,8 +85,8 @@ async function campaign(site: Site): Promise<boolean> {
   if (!(await books.settled(SETTLE_TIMEOUT_MS))) problems.push(`not settled: ${JSON.stringify(books.last)}`);
   books.stop();
   const received = books.last?.books.received ?? 0;
+  await countParked(site, ledger);
   await site.provider.end('SIGTERM');
-  await countParked(site.dataDir, ledger);
   await countPoints(site.influx.url, ledger);
 
   const verdict = ledger.verdict();

@@ -8,9 +8,7 @@ export function observeMqtt(ledger: Ledger): Observer {
   const readings = new Map<number, number>();
   return {
     toClient: packets((packet) => {
-      (globalThis as any).acked = ((globalThis as any).acked ?? 0) + 1;
       if (packet.cmd !== 'publish' || packet.messageId === undefined) return;
-      if (packet.dup) (globalThis as any).dups = ((globalThis as any).dups ?? 0) + 1;
       const n = numberOf(packet.payload.toString());
       readings.set(packet.messageId, n);
       ledger.delivered(n);

@@ -16,6 +16,12 @@ const RESTART_AFTER_MS = 1_000;
 /** How long a program may take to stop when it is asked to. */
 const STOP_TIMEOUT_MS = 20_000;
 
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 /** A process that is started again when it ends by itself, as an orchestrator would; that it did is noted. */
 export class Program {
   readonly name: string;
@@ -51,12 +57,14 @@ export class Program {
     });
     closeSync(log);
     this.#child = child;
+    running.add(child);
     this.#ended = new Promise((resolve) => {
       child.once('error', () => resolve());
       child.once('exit', () => resolve());
     });
     void this.#ended.then(async () => {
       this.#child = undefined;
+      running.delete(child);
       if (!this.#wanted) return;
       const tail = readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n    ');
       this.misdeeds.push(`${this.name} ended by itself (${child.exitCode ?? child.signalCode}):\n    ${tail}`);

@@ -37,8 +37,8 @@ export interface Site {
   readonly isDataLimited: boolean;
   /** Steps the provider's clock; undefined where libfaketime is not installed. */
   readonly setClock: ((offsetSeconds: number) => Promise<void>) | undefined;
-  /** The provider's status; undefined if it does not answer. */
-  status(): Promise<SiteStatus | undefined>;
+  /** What the provider answers to a GET. @throws Error if it doesn't answer, or not 200 */
+  readonly ask: <T>(path: string) => Promise<T>;
   /** Ends everything; `keep` leaves the files to be looked at. */
   close(keep: boolean): Promise<void>;
 }
@@ -146,16 +146,13 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
     },
   );
 
-  const status = async () => {
-    try {
-      const response = await fetch(`http://127.0.0.1:${providerPort}/status`, {
-        headers: { authorization: `Bearer ${PROVIDER_TOKEN}` },
-        signal: AbortSignal.timeout(2_000),
-      });
-      return response.ok ? ((await response.json()) as SiteStatus) : undefined;
-    } catch {
-      return undefined;
-    }
+  const ask = async <T>(path: string) => {
+    const response = await fetch(`http://127.0.0.1:${providerPort}${path}`, {
+      headers: { authorization: `Bearer ${PROVIDER_TOKEN}` },
+      signal: AbortSignal.timeout(2_000),
+    });
+    if (!response.ok) throw new Error(`${path} is answered ${response.status}`);
+    return (await response.json()) as T;
   };
   const close = async (keep: boolean) => {
     const programs = [provider, actionHost, influxdb, broker];
@@ -181,12 +178,13 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
     if (options.influxdb === 'influxd') await setUpInfluxd(influx.url);
     await answering(`http://127.0.0.1:${openwhiskPort}/`);
     await provider.start();
-    await until(async () => (await status())?.broker === 'connected', 'the provider is not connected to the broker');
+    const isConnected = async () => (await ask<SiteStatus>('/status').catch(() => undefined))?.broker === 'connected';
+    await until(isConnected, 'the provider is not connected to the broker');
   } catch (error) {
     await close(true);
     throw error;
   }
-  return { ...site, setClock, status, close };
+  return { ...site, setClock, ask, close };
 }
 
 async function connection(

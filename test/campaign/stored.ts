@@ -1,11 +1,9 @@
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
-import { ParkedEvents } from '../../src/adapters/journal/parked-events.ts';
 import type { Ledger } from './ledger.ts';
 import { DEVICES, deviceOf, MEASUREMENT, numberOf } from './readings.ts';
-import { INFLUX } from './site.ts';
+import { INFLUX, type Site } from './site.ts';
 
 /** Counts the points of every reading in InfluxDB. */
 export async function countPoints(url: string, ledger: Ledger): Promise<void> {
@@ -36,13 +34,12 @@ async function* values(url: string, flux: string): AsyncGenerator<number> {
   }
 }
 
-/** Counts the parked messages of every reading; the provider must have ended. */
-export async function countParked(dataDir: string, ledger: Ledger): Promise<void> {
-  const events = await ParkedEvents.open(join(dataDir, 'journal', 'parked'), ({ kind, file }) => {
-    throw new Error(`${file} is ${kind}`);
-  });
-  for (const { id } of events.list({ limit: events.count })) {
-    ledger.parked(numberOf((await events.get(id))!.body.toString()));
+/** Counts the parked messages of every reading, as the provider lists them. */
+export async function countParked({ ask }: Site, ledger: Ledger): Promise<void> {
+  for (let skip = 0; ; ) {
+    const { parked } = await ask<{ parked: Array<{ id: string }> }>(`/parked?skip=${skip}&limit=1000`);
+    for (const { id } of parked) ledger.parked(numberOf((await ask<{ body: string }>(`/parked/${id}`)).body));
+    if (parked.length === 0) return;
+    skip += parked.length;
   }
-  await events.close();
 }
