@@ -1,6 +1,7 @@
 import { Fogwhisk, providerSettings } from './subjects/fogwhisk.ts';
 import { startMosquittoSub } from './subjects/mosquitto-sub.ts';
 import { openSession, startMosquitto } from './support/mosquitto.ts';
+import { cpuSeconds } from './support/processes.ts';
 import { publish } from './support/publisher.ts';
 import { type Plan, progress } from './support/row.ts';
 import { atLeast, type Table } from './support/table.ts';
@@ -39,6 +40,7 @@ async function fogwhiskRate(count: number, { sink, profileTo }: Plan, table: Tab
   await using fogwhisk = await Fogwhisk.start(settings, profileTo);
   const { lastConfirmedUs } = await sink.confirmed(count);
   table.note('fogwhisk', 'msg/s', count / ((lastConfirmedUs - fogwhisk.connectedAtUs) / 1e6));
+  table.note('fogwhisk, start included', 'us CPU/msg', (cpuSeconds(fogwhisk.pid) / count) * 1e6);
   table.note('fogwhisk, process start to connected', 's', (fogwhisk.connectedAtUs - started) / 1e6);
   if (profileTo) await fogwhisk.stop();
 }

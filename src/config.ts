@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { mqttRegistrationSchema, mqttRegistrations, type Registration } from './core/registration.ts';
@@ -71,21 +72,49 @@ function httpEndpoint(defaultPort?: number) {
   });
 }
 
-const topics = z.string().transform((value, context) => {
-  let json: unknown;
-  try {
-    json = JSON.parse(value);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: `is not JSON: ${(error as Error).message}` });
+/** JSON text of one shape. The problems name the member; of a secret they repeat nothing. */
+function json<T>(schema: z.ZodType<T, unknown>, { isSecret = false } = {}) {
+  return z.string().transform((value, context) => {
+    let content: unknown;
+    try {
+      content = JSON.parse(value);
+    } catch (error) {
+      const reason = isSecret ? '' : `: ${(error as Error).message}`;
+      context.addIssue({ code: 'custom', message: `is not JSON${reason}` });
+      return z.NEVER;
+    }
+    const parsed = schema.safeParse(content);
+    if (parsed.success) return parsed.data;
+    for (const issue of parsed.error.issues) {
+      context.addIssue({ code: 'custom', message: `${issue.path.join('.') || 'the whole'}: ${issue.message}` });
+    }
     return z.NEVER;
-  }
-  const rows = z.array(mqttRegistrationSchema).safeParse(json);
-  if (rows.success) return rows.data;
-  for (const issue of rows.error.issues) {
-    context.addIssue({ code: 'custom', message: `${issue.path.join('.') || 'the list'}: ${issue.message}` });
-  }
-  return z.NEVER;
-});
+  });
+}
+
+const openwhiskKey = z.string().regex(/^[^:\s]+:\S+$/, 'is no UUID:KEY');
+
+const namespaces = z
+  .record(z.string().regex(/^(?!(?:guest|_)$)\w[\w.-]{0,63}$/), openwhiskKey)
+  .refine((keys) => new Set(Object.values(keys)).size === Object.keys(keys).length, 'each needs a key of its own');
+
+/** A program and its arguments; actions run in folders of their own, so a relative path is made absolute. */
+const argv = z
+  .tuple([z.string().min(1)], z.string())
+  .transform(([program, ...args]) => [program.includes('/') ? resolve(program) : program, ...args]);
+
+/** A folder stands for its program `exec`, as in the images that are built on OpenWhisk's docker skeleton. */
+const imageProgram = z.union(
+  [
+    z.strictObject({ command: argv }),
+    z.strictObject({ listens: argv }),
+    z
+      .string()
+      .min(1)
+      .transform((folder) => ({ command: [resolve(folder, 'exec')] })),
+  ],
+  'must be {"command": [PROGRAM, …]}, {"listens": [PROGRAM, …]} or a folder',
+);
 
 function setting<T>(row: Setting<T>): Setting<T> {
   return row;
@@ -137,7 +166,7 @@ export const settings = {
     help: "The site's MQTT broker.",
   }),
   mqttTopics: setting({
-    parse: topics,
+    parse: json(z.array(mqttRegistrationSchema)),
     fallback: '[{"topic":"test"}]',
     allowed: 'a JSON list of {"topic", "qos", "trigger", "name", "batch", "ordered"}; only topic is required',
     help: 'What to subscribe to, and which trigger each topic fires.',
@@ -204,10 +233,10 @@ export const settings = {
     help: 'The OpenWhisk API.',
   }),
   owAuth: setting({
-    parse: z.string().regex(/^[^:\s]+:\S+$/),
+    parse: openwhiskKey,
     secret: true,
     allowed: 'UUID:KEY',
-    help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk.',
+    help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk, where it is that of the namespace `guest`.',
   }),
   couchdbGateway: setting({
     parse: httpEndpoint(),
@@ -303,6 +332,33 @@ export const settings = {
     fallback: '8086',
     allowed: '0 to 65535 (0 = any free port)',
     help: 'Port of the embedded InfluxDB.',
+  }),
+  embeddedNamespaces: setting({
+    parse: json(namespaces, { isSecret: true }),
+    fallback: '{}',
+    secret: true,
+    allowed: 'a JSON object {"name": "UUID:KEY"}; not `guest`, whose key is owAuth',
+    help: 'Further namespaces of the embedded OpenWhisk.',
+  }),
+  embeddedImages: setting({
+    parse: json(z.record(z.string().min(1), imageProgram)),
+    fallback: '{}',
+    allowed:
+      'a JSON object of image names; each {"command": [PROGRAM, ARGUMENT, …]} (arguments on stdin, result on the last line of stdout), {"listens": [PROGRAM, ARGUMENT, …]} (speaks /init and /run on the port in the environment variable PORT) or a folder with a program `exec`',
+    help: 'What runs the blackbox actions of an image in the embedded OpenWhisk.',
+    example: '{"flare/noaa":{"command":["/opt/flare/noaa.sh"]}}',
+  }),
+  embeddedContainers: setting({
+    parse: oneOf('none', 'docker', 'podman'),
+    fallback: 'none',
+    allowed: '`none`, `docker` or `podman`',
+    help: 'What runs the blackbox actions of images that embeddedImages does not name.',
+  }),
+  embeddedLimits: setting({
+    parse: oneOf('generous', 'openwhisk'),
+    fallback: 'generous',
+    allowed: '`generous` or `openwhisk`',
+    help: "The embedded OpenWhisk's limits: more than a site needs, or Apache OpenWhisk's own (60 fires and 60 invocations per minute, 30 at once).",
   }),
   maxPacketBytes: setting({
     parse: whole(1_024, 268_435_455),

@@ -91,6 +91,10 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
       dataDir: join(dataDir, 'openwhisk'),
       couchdb: { url: couchdbUrl, ...couchdbLogin },
       authKey: credentials.owAuth,
+      namespaces: config.embeddedNamespaces,
+      images: config.embeddedImages,
+      containers: config.embeddedContainers,
+      limits: config.embeddedLimits,
       log,
     };
     return (await start('OpenWhisk', startOpenwhisk(options))).url;

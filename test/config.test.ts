@@ -141,6 +141,42 @@ describe('the configuration', () => {
     expect(loadConfig(await configMap(data), {}).couchdbGateway).toBe(expected);
   });
 
+  it('takes namespaces, images and limits of the embedded OpenWhisk', async () => {
+    const data = {
+      embeddedNamespaces: '{"lakes":"uuid:key"}',
+      embeddedImages: '{"a/b":{"command":["./run.sh","x"]},"c:1":{"listens":["node","s.js"]},"d":"images/d"}',
+      embeddedContainers: 'podman',
+      embeddedLimits: 'openwhisk',
+    };
+    expect(loadConfig(await configMap(data), {})).toMatchObject({
+      embeddedNamespaces: { lakes: 'uuid:key' },
+      embeddedImages: {
+        'a/b': { command: [join(process.cwd(), 'run.sh'), 'x'] },
+        'c:1': { listens: ['node', 's.js'] },
+        d: { command: [join(process.cwd(), 'images/d/exec')] },
+      },
+      embeddedContainers: 'podman',
+      embeddedLimits: 'openwhisk',
+    });
+  });
+
+  it.each([
+    ['embeddedNamespaces', '{"a":"planted', 'is not JSON; '],
+    ['embeddedNamespaces', '{"a":"planted"}', 'a: is no UUID:KEY; '],
+    ['embeddedNamespaces', '{"a":"planted:1","b":"planted:1"}', 'each needs a key of its own'],
+    ['embeddedNamespaces', '{"guest":"planted:1"}', 'guest: '],
+    ['embeddedNamespaces', '[]', 'the whole: '],
+    ['embeddedImages', '{"a":', 'is not JSON: '],
+    ['embeddedImages', '{"a":{"command":[]}}', 'a: must be {"command"'],
+    ['embeddedImages', '{"a":{"command":"ls"}}', 'a: must be {"command"'],
+    ['embeddedContainers', 'lxc', '`docker`'],
+    ['embeddedLimits', 'none', '`generous`'],
+  ])('refuses %s = %s', async (key, value, reason) => {
+    const file = await configMap({ [key]: value });
+    expect(problemsOf(() => loadConfig(file, {}))[key]).toContain(reason);
+    if (key === 'embeddedNamespaces') expect(() => loadConfig(file, {})).not.toThrow(/planted/);
+  });
+
   it('has a reference page that says what the table says', async () => {
     await expect(settingsPage()).toMatchFileSnapshot('../docs/configuration.md');
   });

@@ -14,4 +14,5 @@ const influxdb = await startInfluxdb({
   setting: 'influxdb',
 });
 
-process.once('SIGTERM', () => void influxdb.close().then(() => process.exit(0)));
+// The signal that influxd stops on.
+process.once('SIGINT', () => void influxdb.close().then(() => process.exit(0)));

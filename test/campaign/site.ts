@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
@@ -164,7 +164,7 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
       http.close();
     }
     if (keep) await cp(dataDir, join(folder, 'data-kept'), { recursive: true, filter: isFile });
-    if (isDataLimited) execFileSync('umount', [dataDir]);
+    unmount(dataDir);
     if (!keep) await rm(folder, { recursive: true, force: true });
   };
   const setClock = hasFaketime
@@ -240,10 +240,16 @@ function node(name: string, ...args: Array<string | number>) {
 function mountTmpfs(folder: string): boolean {
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DATA_BYTES}`, 'tmpfs', folder], { stdio: 'ignore' });
+    process.once('exit', () => unmount(folder));
     return true;
   } catch {
     return false;
   }
+}
+
+/** Detaches the file system, also from programs that are about to end; nothing happens if none is mounted. */
+function unmount(folder: string): void {
+  spawnSync('umount', ['--lazy', folder]);
 }
 
 /** Not a socket. */

@@ -33,7 +33,11 @@ it('lets the client see the answer to a body that is too large, zipped or not', 
 });
 
 it('names what is wrong with a body that is not gzip', async () => {
-  const response = await fetch(await echo(1_000), { method: 'POST', body: 'no gzip', headers: { 'content-encoding': 'gzip' } });
+  const response = await fetch(await echo(1_000), {
+    method: 'POST',
+    body: 'no gzip',
+    headers: { 'content-encoding': 'gzip' },
+  });
   expect(response.status).toBe(400);
   expect(await response.text()).toBe('Z_DATA_ERROR');
 });
@@ -41,5 +45,7 @@ it('names what is wrong with a body that is not gzip', async () => {
 it('says which setting to change when the port is taken', async () => {
   const url = await echo(1);
   const port = Number(new URL(url).port);
-  await expect(listen(() => {}, { port, setting: 'embeddedMqttPort' })).rejects.toThrow(`127.0.0.1:${port} is already in use by another program; stop that one, or set embeddedMqttPort`);
+  await expect(listen(() => {}, { port, setting: 'embeddedMqttPort' })).rejects.toThrow(
+    `127.0.0.1:${port} is already in use by another program; stop that one, or set embeddedMqttPort`,
+  );
 });

@@ -3,27 +3,46 @@
 // argument (if they are short) and on stdin; the last line of its stdout is the result, everything else is log.
 'use strict';
 const { spawn } = require('node:child_process');
-const { writeFileSync } = require('node:fs');
+const { accessSync, constants, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { endLogs, serve } = require('./serve.cjs');
 
 const MAX_ARGUMENT_BYTES = 128 * 1024 - 1;
 const MAX_LAST_LINE_BYTES = 2 * 1024 * 1024;
 let program = process.argv.slice(2, -1);
+let initialized = false;
 
 function init({ code, binary, env = {} } = {}) {
+  if (initialized) return { status: 403, body: { error: 'Cannot initialize the action more than once.' } };
   Object.assign(process.env, env);
   if (code) {
     const file = join(process.cwd(), 'exec');
     writeFileSync(file, Buffer.from(code, binary ? 'base64' : 'utf8'), { mode: 0o755 });
     program = [file];
   }
-  if (program.length > 0) return { status: 200, body: { OK: true } };
+  initialized = canRun(program[0]);
+  if (initialized) return { status: 200, body: { OK: true } };
   endLogs();
+  return noProgram();
+}
+
+/** A name without a slash is looked for on PATH when it is run. */
+function canRun(file) {
+  try {
+    if (file?.includes('/')) accessSync(file, constants.X_OK);
+    return file !== undefined;
+  } catch (error) {
+    console.error(error.message);
+    return false;
+  }
+}
+
+function noProgram() {
   return { status: 502, body: { error: 'The action failed to generate or locate a binary. See logs for details.' } };
 }
 
 async function run({ value = {}, ...context }) {
+  if (!initialized) return noProgram();
   for (const [name, text] of Object.entries(context)) {
     if (typeof text === 'string') process.env[`__OW_${name.toUpperCase()}`] = text;
   }

@@ -13,8 +13,9 @@ let status = 'ready';
 let running = 0;
 let handler;
 
-async function init({ main = 'main', code, binary, env = {} } = {}) {
+async function init({ main, code, binary, env = {} } = {}) {
   if (handler) return refuse('Cannot initialize the action more than once.');
+  if (status !== 'ready') return refuse(`System not ready, status is ${status}.`);
   if (!main || typeof code !== 'string' || code.trim() === '') return refuse('Missing main/no code to execute.');
   for (const [name, value] of Object.entries(env)) {
     process.env[name] = typeof value === 'string' ? value : JSON.stringify(value);
@@ -25,6 +26,7 @@ async function init({ main = 'main', code, binary, env = {} } = {}) {
     return { status: 200, body: { OK: true } };
   } catch (error) {
     handler = undefined;
+    status = 'stopped';
     console.error('Error during initialization:', error);
     endLogs();
     return { status: 502, body: { error: `Initialization has failed due to: ${error?.stack ?? error}` } };
