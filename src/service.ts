@@ -18,7 +18,7 @@ import { createServer, type SiteStatus } from './http/server.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;
-/** How long a firing's parameter token is good, in seconds; a firing is made anew long before. */
+/** How long an attempt's parameter token is good, in seconds: longer than any action may run. */
 const PARAMETER_TOKEN_SECONDS = 3_600;
 const JOURNAL_SEGMENT_BYTES = 16 * 1024 * 1024;
 

@@ -8,8 +8,10 @@ import { crc32 } from 'node:zlib';
  * DUP alone says nothing: the first copy may have been lost on its way.
  */
 
-/** A packet id is used again only after its acknowledgement; what is further back than this was acknowledged. */
-export const WINDOW = 16_384;
+/** Messages remembered for each packet id: some brokers send far more ahead than they were told to, and ids come round. */
+const PER_ID = 4;
+const IDS = 65_536;
+const PLACES = PER_ID * IDS;
 
 export interface NotedPacket {
   readonly packetId: number;
@@ -18,9 +20,9 @@ export interface NotedPacket {
 }
 
 export class Redeliveries {
-  /** By packet id: the digest of the latest message that had it, and its number in the order of arrival (0 = none). */
-  readonly #digests = new Uint32Array(65_536);
-  readonly #order = new Float64Array(65_536);
+  /** By packet id, {@link PER_ID} places each: a message's digest, and its number in the order of arrival (0 = none). */
+  readonly #digests = new Uint32Array(PLACES);
+  readonly #order = new Float64Array(PLACES);
   #count = 0;
   /** The number of the latest message known to have been sent again on this connection. */
   #repeated = 0;
@@ -28,8 +30,12 @@ export class Redeliveries {
   /** Notes a message that the journal has. */
   note({ packetId, digest }: NotedPacket): void {
     this.#count += 1;
-    this.#digests[packetId] = digest;
-    this.#order[packetId] = this.#count;
+    let oldest = packetId * PER_ID;
+    for (let place = oldest + 1; place < (packetId + 1) * PER_ID; place++) {
+      if (this.#order[place]! < this.#order[oldest]!) oldest = place;
+    }
+    this.#digests[oldest] = digest;
+    this.#order[oldest] = this.#count;
   }
 
   /** A new connection starts sending again from the oldest unacknowledged message. */
@@ -39,8 +45,13 @@ export class Redeliveries {
 
   /** Whether a message that came with DUP is one that was noted. */
   isRepeated({ packetId, digest }: NotedPacket): boolean {
-    const order = this.#order[packetId]!;
-    if (order <= this.#repeated || order <= this.#count - WINDOW || this.#digests[packetId] !== digest) return false;
+    // The earliest that fits, so that what follows it can still be told.
+    let order = Number.POSITIVE_INFINITY;
+    for (let place = packetId * PER_ID; place < (packetId + 1) * PER_ID; place++) {
+      const its = this.#order[place]!;
+      if (its > this.#repeated && its < order && this.#digests[place] === digest) order = its;
+    }
+    if (order === Number.POSITIVE_INFINITY) return false;
     this.#repeated = order;
     return true;
   }

@@ -96,12 +96,9 @@ export class Fire {
   }
 
   async #firing(firing: Firing, signal: AbortSignal, admitted: boolean): Promise<Settlement> {
-    const { receipts, site, callbacks } = this.#parts;
-    const { receipt, parameters } = callbacks(firing.batchId);
-    const payload = firingPayload(firing, site, receipt, parameters);
-    const expected = receipts.expect(firing.batchId);
+    const expected = this.#parts.receipts.expect(firing.batchId);
     try {
-      return await this.#repeat(firing, payload, expected, signal, admitted);
+      return await this.#repeat(firing, expected, signal, admitted);
     } finally {
       expected.close();
     }
@@ -109,7 +106,6 @@ export class Fire {
 
   async #repeat(
     firing: Firing,
-    payload: string,
     expected: ExpectedReceipt,
     signal: AbortSignal,
     admitted: boolean,
@@ -119,7 +115,7 @@ export class Fire {
     for (let failures = 0; !signal.aborted; ) {
       if (!admitted && !(await this.#gate.enter(registration.name, signal))) break;
       admitted = false;
-      const outcome = await this.#attempt(firing, payload, expected, signal);
+      const outcome = await this.#attempt(firing, expected, signal);
       this.#gate.leave(visitOf(outcome));
       if (outcome.kind === 'tooLarge') return this.#split(firing, signal);
       failures += 1;
@@ -138,8 +134,11 @@ export class Fire {
     return { confirmed: [], parked: [] };
   }
 
-  async #attempt(firing: Firing, payload: string, expected: ExpectedReceipt, signal: AbortSignal): Promise<Outcome> {
-    const { platform, receiptTimeoutMs } = this.#parts;
+  async #attempt(firing: Firing, expected: ExpectedReceipt, signal: AbortSignal): Promise<Outcome> {
+    const { platform, receiptTimeoutMs, site, callbacks } = this.#parts;
+    // Made anew for each attempt: its parameter token expires.
+    const { receipt: receiptTo, parameters } = callbacks(firing.batchId);
+    const payload = firingPayload(firing, site, receiptTo, parameters);
     this.sent += 1;
     const answer = await platform.fire(firing.registration.trigger, payload, signal);
     if (answer.kind !== 'accepted') return answer;

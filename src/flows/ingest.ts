@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { Logger } from 'pino';
 import { Copies } from '../core/copies.ts';
 import type { Event } from '../core/event.ts';
-import { notedPacket, Redeliveries } from '../core/redeliveries.ts';
+import { notedPacket } from '../core/redeliveries.ts';
 import type { Registration } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
@@ -46,7 +46,6 @@ export class Ingest {
   readonly #waiting = new Map<string, WaitingEvents>();
   readonly #index: TopicIndex<Registration>;
   readonly #identifiers = new Map<string, number>();
-  readonly #redeliveries = new Redeliveries();
   readonly #copies: Copies | undefined;
   #connection = 0;
   readonly #stopping = new AbortController();
@@ -65,7 +64,6 @@ export class Ingest {
     this.#parts = parts;
     setMaxListeners(0, this.#stopping.signal); // each firing under way listens
     if (parts.dedupeWindowMs > 0) this.#copies = new Copies(parts.dedupeWindowMs);
-    for (const packet of parts.journal.lastPackets) this.#redeliveries.note(packet);
     this.#index = new TopicIndex(registrations.map((registration) => [registration.topic, registration]));
     const bodies = { freeBytes: MAX_BODY_BYTES };
     for (const registration of registrations) {
@@ -147,7 +145,7 @@ export class Ingest {
       } else {
         for (const registration of names) this.#append({ registration, topic, qos, retain, body });
         this.#append({ registration: last, topic, qos, retain, body, ...(ticket && { packetId: ticket.packetId }) });
-        if (ticket) this.#redeliveries.note(notedPacket(ticket.packetId, topic, body));
+        if (ticket) this.#parts.journal.redeliveries.note(notedPacket(ticket.packetId, topic, body));
       }
     }
     if (ticket) this.#tickets.push(ticket);
@@ -165,9 +163,9 @@ export class Ingest {
   #isRepeated({ dup, topic, payload }: BrokerMessage, { connection, packetId }: AcknowledgeTicket): boolean {
     if (connection !== this.#connection) {
       this.#connection = connection;
-      this.#redeliveries.reconnected();
+      this.#parts.journal.redeliveries.reconnected();
     }
-    return dup && this.#redeliveries.isRepeated(notedPacket(packetId, topic, payload));
+    return dup && this.#parts.journal.redeliveries.isRepeated(notedPacket(packetId, topic, payload));
   }
 
   /**

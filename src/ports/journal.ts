@@ -1,5 +1,5 @@
 import type { Books, Event, Fate, ParkReason } from '../core/event.ts';
-import type { NotedPacket } from '../core/redeliveries.ts';
+import type { Redeliveries } from '../core/redeliveries.ts';
 
 export interface NewEvent extends Pick<Event, 'registration' | 'topic' | 'qos' | 'retain' | 'body'> {
   /** The MQTT packet that the event came with, on the last of the events of one message. */
@@ -31,8 +31,8 @@ export interface RedrivenEvent {
  * until it is settled.
  */
 export interface Journal {
-  /** The last messages before this start, oldest first: the broker may send those again that it has no acknowledgement of. */
-  readonly lastPackets: readonly NotedPacket[];
+  /** Knows the last messages before this start: the broker sends those again that it has no acknowledgement of. */
+  readonly redeliveries: Redeliveries;
 
   /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
   append(event: NewEvent): Event;

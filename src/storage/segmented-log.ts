@@ -45,6 +45,8 @@ export interface LogOptions {
   readonly lingerMs?: number;
   /** A commit starts at once when this many bytes wait. Default 1 MiB. */
   readonly lingerBytes?: number;
+  /** New segments get numbers above this one. Default 0. */
+  readonly above?: number;
   /** Whether opening visits every segment (default) or only the last, whose tail must be checked anyway. */
   readonly visit?: 'all' | 'last';
   /** Called when writing starts to fail (with the error) and when it works again (with undefined). */
@@ -75,6 +77,7 @@ interface PendingWrite {
 export class SegmentedLog {
   readonly #directory: string;
   readonly #segmentBytes: number;
+  readonly #above: number;
   readonly #lingerMs: number;
   readonly #lingerBytes: number;
   readonly #onStall: (error: Error | undefined) => void;
@@ -100,7 +103,8 @@ export class SegmentedLog {
     this.#lingerBytes = options.lingerBytes ?? 1024 * 1024;
     this.#onStall = options.onStall ?? (() => {});
     for (const segment of segments) this.#segments.set(segment.number, segment);
-    this.#current = segments.at(-1) ?? this.#addSegment(1);
+    this.#above = options.above ?? 0;
+    this.#current = segments.at(-1) ?? this.#addSegment(this.#above + 1);
     this.#durableEnd = endOf(this.#current);
   }
 
@@ -269,7 +273,7 @@ export class SegmentedLog {
 
   /** Closes the current segment: later records go to a new one. */
   startSegment(): void {
-    this.#current = this.#addSegment(this.#current.number + 1);
+    this.#current = this.#addSegment(Math.max(this.#current.number, this.#above) + 1);
   }
 
   /** Deletes a segment that is not the current one; its records are gone when this resolves. */

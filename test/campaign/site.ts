@@ -195,7 +195,10 @@ async function connection(
   return { http, tcp: await TcpLink.to(http.port) };
 }
 
-/** With the settings that our deployment ships. */
+/**
+ * With the settings that our deployment ships. (`autosave_on_changes` would write its whole memory for every few messages:
+ * 300 readings/s were left of 2,000, and keep-alives timed out.)
+ */
 async function mosquitto(folder: string, port: number) {
   const file = join(folder, 'mosquitto.conf');
   const persistence = join(folder, 'broker');

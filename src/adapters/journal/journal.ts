@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
-import { type NotedPacket, notedPacket, WINDOW } from '../../core/redeliveries.ts';
+import { notedPacket, Redeliveries } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
@@ -49,7 +49,7 @@ export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
   /** Copies of segments that were found damaged since the start. */
   readonly damage: readonly string[];
-  readonly lastPackets: readonly NotedPacket[];
+  readonly redeliveries: Redeliveries;
   readonly #options: FileJournalOptions;
   readonly #events: SegmentedLog;
   readonly #segments: Map<number, SegmentFates>;
@@ -73,10 +73,10 @@ export class FileJournal implements Journal {
     segments: Map<number, SegmentFates>,
     closed: ClosedBooks,
     parked: ParkedEvents,
-    lastPackets: readonly NotedPacket[],
+    redeliveries: Redeliveries,
     damage: readonly string[],
   ) {
-    this.lastPackets = lastPackets;
+    this.redeliveries = redeliveries;
     this.damage = damage;
     this.#options = options;
     this.#events = events;
@@ -102,12 +102,7 @@ export class FileJournal implements Journal {
     const eventsFolder = join(directory, 'events');
     await mkdir(eventsFolder, { recursive: true });
     const closed = await readClosedBooks(join(directory, 'closed.json'));
-    if (closed.removing !== null) {
-      await removeSegmentFiles(eventsFolder, closed.removing);
-      // Its number may be given again.
-      closed.removing = null;
-      await writeFileAtomically(join(directory, 'closed.json'), JSON.stringify(closed));
-    }
+    if (closed.removing !== null) await removeSegmentFiles(eventsFolder, closed.removing);
 
     const segments = new Map<number, SegmentFates>();
     for (const name of (await readdir(eventsFolder)).filter((name) => /^\d{10}\.log$/.test(name)).sort()) {
@@ -119,7 +114,7 @@ export class FileJournal implements Journal {
       if (problem.setAside) damage.push(problem.setAside);
       report(problem, log);
     };
-    const lastPackets: NotedPacket[] = [];
+    const redeliveries = new Redeliveries();
     const note = (record: Buffer, position: number) => {
       const event = decodeEvent(record, position, 0);
       segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt, isRedriven(record));
@@ -128,6 +123,8 @@ export class FileJournal implements Journal {
       {
         directory: eventsFolder,
         visit: 'last',
+        // The number of a removed segment must not be given again while closed.json names it.
+        above: closed.removing ?? 0,
         ...(options.segmentBytes && { segmentBytes: options.segmentBytes }),
         onStall: (error) => {
           if (error)
@@ -140,8 +137,7 @@ export class FileJournal implements Journal {
         const packetId = packetIdOf(record);
         if (packetId === 0) return;
         const { topic, body } = decodeEvent(record, position, 0);
-        lastPackets.push(notedPacket(packetId, topic, body));
-        if (lastPackets.length > 2 * WINDOW) lastPackets.splice(0, WINDOW);
+        redeliveries.note(notedPacket(packetId, topic, body));
       },
       onProblem,
     );
@@ -157,7 +153,7 @@ export class FileJournal implements Journal {
       }
     }
     const parked = await ParkedEvents.open(join(directory, 'parked'), onProblem);
-    const journal = new FileJournal(options, events, segments, closed, parked, lastPackets, damage);
+    const journal = new FileJournal(options, events, segments, closed, parked, redeliveries, damage);
     // The last segment of an earlier run may be full of settled events only.
     if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
     for (const number of segments.keys()) await journal.#removeIfSettled(number);
@@ -358,25 +354,29 @@ export class FileJournal implements Journal {
       const batch = this.#unwritten;
       this.#unwritten = new Map();
       for (const [segment, records] of batch) {
-        try {
-          const file = await this.#fatesHandle(segment);
-          await file.appendFile(Buffer.concat(records));
-        } catch (error) {
+        await this.#appendFates(segment, Buffer.concat(records)).catch((error: Error) => {
           // Not written means fired again after a restart: harmless, but said.
-          this.#options.log.warn({ reason: (error as Error).message }, 'what was settled cannot be written down');
-        }
+          this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
+        });
         await this.#removeIfSettled(segment);
       }
     }
   }
 
-  async #fatesHandle(segment: number): Promise<FileHandle> {
+  async #appendFates(segment: number, records: Buffer): Promise<void> {
     let file = this.#files.get(segment);
     if (!file) {
       file = await open(fatesFile(join(this.#options.directory, 'events'), segment), 'a', 0o600);
       this.#files.set(segment, file);
     }
-    return file;
+    const { size } = await file.stat();
+    try {
+      await file.appendFile(records);
+    } catch (error) {
+      // Later records would be out of reach behind half a one.
+      await file.truncate(size);
+      throw error;
+    }
   }
 
   #sealCurrent(next: number): void {

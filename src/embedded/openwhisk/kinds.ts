@@ -26,6 +26,9 @@ export type ImageProgram =
   /** A program that speaks /init and /run itself, on the port that the environment variable `PORT` names. */
   | { readonly listens: readonly string[] };
 
+/** The program of a container runtime, which runs images that are not mapped. */
+export type ContainerCli = 'docker' | 'podman';
+
 /** The program for an image: one that is mapped, one of a kind, or the skeleton, which runs the code that an action brings. */
 export function programOfImage(
   image: string,
@@ -39,6 +42,12 @@ export function programOfImage(
       .find((kind) => kind.image === image)?.program;
   const [file, program] = 'command' in mapped ? ['command.cjs', mapped.command] : ['listener.cjs', mapped.listens];
   return { command: process.execPath, args: [runtimeFile(file), ...program] };
+}
+
+/** A container of an image. Its CLI gets the host's environment (where the daemon, the login, the storage are); the container doesn't. */
+export function programOfContainer(cli: ContainerCli, image: string, memoryMb: number): RuntimeProgram {
+  const args = [runtimeFile('container.cjs'), cli, image, String(memoryMb)];
+  return { command: process.execPath, args, inheritsEnvironment: true };
 }
 
 const SKELETON_IMAGE = 'openwhisk/dockerskeleton';

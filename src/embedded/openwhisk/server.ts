@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Handler, listen } from '../http.ts';
 import { createApi } from './api/api.ts';
-import type { Exec } from './entities/entities.ts';
+import type { Action } from './entities/entities.ts';
 import { type CouchdbAccess, EntityStore } from './entities/entity-store.ts';
 import type { Identity } from './entities/packages.ts';
 import { ActivationStore } from './invocation/activation-store.ts';
@@ -12,7 +12,15 @@ import { Invoker } from './invocation/invoker.ts';
 import { Reaper } from './invocation/reaper.ts';
 import { RuntimePool } from './invocation/runtime-pool.ts';
 import type { RuntimeProgram } from './invocation/runtime-process.ts';
-import { availableKinds, type ImageProgram, type Kind, nodejsProgram, programOfImage } from './kinds.ts';
+import {
+  availableKinds,
+  type ContainerCli,
+  type ImageProgram,
+  type Kind,
+  nodejsProgram,
+  programOfContainer,
+  programOfImage,
+} from './kinds.ts';
 import { type LimitsName, limitsByName } from './limits.ts';
 import { Throttle } from './throttle.ts';
 
@@ -44,6 +52,8 @@ export interface OpenwhiskOptions {
   readonly namespaces?: Readonly<Record<string, string>>;
   /** The programs that blackbox actions' images stand for. */
   readonly images?: Readonly<Record<string, ImageProgram>>;
+  /** What runs the images that are not mapped; `none` is the default. */
+  readonly containers?: ContainerCli | 'none';
   /** Apache OpenWhisk's rates, or more than a site needs (the default). */
   readonly limits?: LimitsName;
   readonly log: Logger;
@@ -88,7 +98,7 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
     prewarm: nodejsProgram,
   });
   const throttle = new Throttle(limits);
-  const programOf = (exec: Exec) => programFor(exec, kinds, options.images ?? {});
+  const programOf = (action: Action) => programFor(action, kinds, options);
   const invoker = new Invoker({ store, activations, pool, throttle, programOf, log });
   handler = createApi({ store, activations, invoker, throttle, limits, kinds, identities }, log);
   pool.prewarm();
@@ -112,11 +122,14 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
 
 /** The program that runs an action's code; none for an image that this host does not know. */
 function programFor(
-  exec: Exec,
+  { exec, limits }: Action,
   kinds: Record<string, Kind[]>,
-  images: Readonly<Record<string, ImageProgram>>,
+  { images = {}, containers = 'none' }: OpenwhiskOptions,
 ): RuntimeProgram | undefined {
-  if (exec.kind === 'blackbox' && 'image' in exec) return programOfImage(exec.image, images, kinds);
+  if (exec.kind === 'blackbox' && 'image' in exec) {
+    const known = programOfImage(exec.image, images, kinds);
+    return known ?? (containers === 'none' ? undefined : programOfContainer(containers, exec.image, limits.memory));
+  }
   return Object.values(kinds)
     .flat()
     .find(({ kind }) => kind === exec.kind)?.program;

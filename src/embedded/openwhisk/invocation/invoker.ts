@@ -1,6 +1,14 @@
 import type { Logger } from 'pino';
 import { ApiError, parametersNotAllowed } from '../api-error.ts';
-import { annotationOf, argumentsOf, type Exec, isSequence, isTruthy, type Parameter } from '../entities/entities.ts';
+import {
+  type Action,
+  annotationOf,
+  argumentsOf,
+  type Exec,
+  isSequence,
+  isTruthy,
+  type Parameter,
+} from '../entities/entities.ts';
 import type { EntityStore } from '../entities/entity-store.ts';
 import { parseQualifiedName } from '../entities/names.ts';
 import { type Identity, type ResolvedAction, resolveAction } from '../entities/packages.ts';
@@ -41,7 +49,7 @@ export class Invoker {
   readonly #activations: ActivationStore;
   readonly #pool: RuntimePool;
   readonly #throttle: Throttle;
-  readonly #programOf: (exec: Exec) => RuntimeProgram | undefined;
+  readonly #programOf: (action: Action) => RuntimeProgram | undefined;
   readonly #log: Logger;
   readonly #running = new Set<Promise<unknown>>();
 
@@ -51,7 +59,7 @@ export class Invoker {
     readonly pool: RuntimePool;
     readonly throttle: Throttle;
     /** The program for an action's code, if this host has one. */
-    readonly programOf: (exec: Exec) => RuntimeProgram | undefined;
+    readonly programOf: (action: Action) => RuntimeProgram | undefined;
     readonly log: Logger;
   }) {
     this.#store = parts.store;
@@ -97,7 +105,7 @@ export class Invoker {
   async #runAction(activationId: string, invocation: Invocation, exec: Exec): Promise<Activation> {
     const { action } = invocation.target;
     const arrived = Date.now();
-    const program = this.#programOf(exec);
+    const program = this.#programOf(action);
     if (!program) {
       const image = 'image' in exec ? exec.image : exec.kind;
       return this.#notRun(activationId, invocation, 2, `Failed to pull container image '${image}'.`);

@@ -11,6 +11,8 @@ import { type RuntimeAnswer, RuntimeConnection } from './runtime-connection.ts';
 export interface RuntimeProgram {
   readonly command: string;
   readonly args: readonly string[];
+  /** Whether it is no action's code and needs what the host's environment says. */
+  readonly inheritsEnvironment?: true;
 }
 
 /** What came of a call: an answer, or why there is none. */
@@ -52,10 +54,7 @@ export class RuntimeProcess {
     this.#child = spawn(program.command, [...program.args, String(options.slots)], {
       cwd: this.#folder,
       env: {
-        PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
-        LANG: 'C.UTF-8',
-        HOME: this.#folder,
-        TMPDIR: this.#folder,
+        ...(program.inheritsEnvironment ? process.env : this.#ownEnvironment()),
         __OW_API_HOST: options.apiHost,
       },
       stdio: ['ignore', 'pipe', 'pipe', ...new Array<'pipe'>(options.slots).fill('pipe')],
@@ -122,6 +121,11 @@ export class RuntimeProcess {
       clearTimeout(timer);
       this.#unwatchMemory();
     }
+  }
+
+  #ownEnvironment(): Record<string, string> {
+    const PATH = process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin';
+    return { PATH, LANG: 'C.UTF-8', HOME: this.#folder, TMPDIR: this.#folder };
   }
 
   #watchMemory(): void {
