@@ -8,7 +8,7 @@ import type { Registration } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Journal, NewEvent, ParkedEvent } from '../ports/journal.ts';
+import type { Journal, ParkedEvent } from '../ports/journal.ts';
 import type { Fire } from './fire.ts';
 import { WaitingEvents } from './waiting-events.ts';
 
@@ -41,6 +41,12 @@ export interface IngestParts {
   readonly dedupeWindowMs: number;
 }
 
+/** An event, the last of a message's with the ticket; a ticket alone where the journal has the message already. */
+interface Arrival {
+  readonly event: Event | undefined;
+  readonly ticket: AcknowledgeTicket | undefined;
+}
+
 export class Ingest {
   readonly #parts: IngestParts;
   readonly #waiting = new Map<string, WaitingEvents>();
@@ -50,9 +56,8 @@ export class Ingest {
   #connection = 0;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
-  /** Events appended and not yet durable, and the tickets of the messages they came from. */
-  #undurable: Event[] = [];
-  #tickets: AcknowledgeTicket[] = [];
+  /** What arrived and is not yet durable, in order. */
+  #undurable: Arrival[] = [];
   #committing = false;
   /** Up to where the journal's events have been put into waiting events. */
   #followed = 0;
@@ -136,27 +141,28 @@ export class Ingest {
 
   #take(message: BrokerMessage): Promise<void> | undefined {
     const { topic, payload: body, qos, retain, ticket } = message;
-    if (!ticket || !this.#isRepeated(message, ticket)) {
-      const names = this.#match(message).map(({ name }) => name);
+    const { journal, clock } = this.#parts;
+    if (ticket && this.#isRepeated(message, ticket)) {
+      this.#undurable.push({ event: undefined, ticket });
+    } else {
+      const matching = this.#match(message);
       // A message that nobody wants any more is kept too, and parked.
-      const last = names.pop() ?? '';
-      if (this.#copies?.isCopy(topic, body, this.#parts.clock.now())) {
-        for (const registration of [...names, last]) this.#parts.journal.countCopy(registration);
+      const names = matching.length > 0 ? matching.map(({ name }) => name) : [''];
+      if (this.#copies?.isCopy(topic, body, clock.now())) {
+        for (const registration of names) journal.countCopy(registration);
+        this.#undurable.push({ event: undefined, ticket });
       } else {
-        for (const registration of names) this.#append({ registration, topic, qos, retain, body });
-        this.#append({ registration: last, topic, qos, retain, body, ...(ticket && { packetId: ticket.packetId }) });
-        if (ticket) this.#parts.journal.redeliveries.note(notedPacket(ticket.packetId, topic, body));
+        const last = names.length - 1;
+        names.forEach((registration, index) => {
+          const ours = index === last ? ticket : undefined;
+          const event = { registration, topic, qos, retain, body, ...(ours && { packetId: ours.packetId }) };
+          this.#undurable.push({ event: journal.append(event), ticket: ours });
+        });
+        if (ticket) journal.redeliveries.note(notedPacket(ticket.packetId, topic, body));
       }
     }
-    if (ticket) this.#tickets.push(ticket);
     void this.#commit();
-    return this.#parts.journal.undurableBytes > MAX_UNDURABLE_BYTES
-      ? this.#parts.journal.durable()
-      : this.#parts.journal.hasRoom();
-  }
-
-  #append(event: NewEvent): void {
-    this.#undurable.push(this.#parts.journal.append(event));
+    return journal.undurableBytes > MAX_UNDURABLE_BYTES ? journal.durable() : journal.hasRoom();
   }
 
   /** Whether the journal has the message already and only its acknowledgement was lost. */
@@ -179,19 +185,19 @@ export class Ingest {
     return named.length > 0 ? named : matching;
   }
 
-  /** Acknowledges what is durable: everything that arrives during one commit goes into the next. */
+  /** Acknowledges what is durable, a whole commit of the journal at a time. */
   async #commit(): Promise<void> {
     if (this.#committing) return;
     this.#committing = true;
     const { broker, journal } = this.#parts;
-    while (this.#undurable.length > 0 || this.#tickets.length > 0) {
-      const events = this.#undurable;
-      const tickets = this.#tickets;
-      this.#undurable = [];
-      this.#tickets = [];
+    while (this.#undurable.length > 0) {
       await journal.durable();
-      broker.acknowledge(tickets);
-      this.#accept(events);
+      const end = journal.durableEnd;
+      const later = this.#undurable.findIndex(({ event }) => event !== undefined && event.end > end);
+      const durable = later < 0 ? this.#undurable : this.#undurable.slice(0, later);
+      this.#undurable = later < 0 ? [] : this.#undurable.slice(later);
+      broker.acknowledge(durable.flatMap(({ ticket }) => ticket ?? []));
+      this.#accept(durable.flatMap(({ event }) => event ?? []));
     }
     this.#committing = false;
   }

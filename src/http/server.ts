@@ -48,7 +48,8 @@ export function createServer(parts: HttpParts): FastifyInstance {
     bodyLimit: MAX_BODY_BYTES,
     keepAliveTimeout: 75_000,
     requestTimeout: 30_000,
-    forceCloseConnections: 'idle',
+    // A connection that never sent a request counts as busy and would hold up the stop.
+    forceCloseConnections: true,
   });
   server.setErrorHandler((error: { statusCode?: number; message: string }, _request, reply) => {
     const status = error.statusCode ?? 500;

@@ -43,6 +43,9 @@ export interface Journal {
   /** Resolves when everything appended so far is on disk (fdatasync); waits for as long as the disk is full. */
   durable(): Promise<void>;
 
+  /** Up to which place events are on disk. */
+  readonly durableEnd: number;
+
   /**
    * The unsettled events among the next megabyte or so of durable ones from `position` on (0 = the oldest), in order,
    * and where to go on. At the end: none, and `next` equal to `position`.

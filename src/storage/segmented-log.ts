@@ -41,7 +41,7 @@ export interface LogOptions {
   readonly directory: string;
   /** A segment is closed when the next record would take it past this size. Default 16 MiB. */
   readonly segmentBytes?: number;
-  /** How long the first record of a commit waits for company, in ms. Default 2. */
+  /** How long the first record of a commit waits for company at most, in ms. Default 2. */
   readonly lingerMs?: number;
   /** A commit starts at once when this many bytes wait. Default 1 MiB. */
   readonly lingerBytes?: number;
@@ -59,6 +59,8 @@ const HEADER_BYTES = 8;
 const RECORD_HEADER_BYTES = 8;
 const SEGMENT_UNIT = 2 ** 32;
 const STALL_RETRY_MS = 250;
+/** As many commits in a row of fewer records each make it worth while to try lingering. */
+const SMALL_COMMIT = 8;
 /** The largest payload; a larger length on disk is damage. */
 export const MAX_RECORD_BYTES = 512 * 1024 * 1024;
 
@@ -89,6 +91,11 @@ export class SegmentedLog {
   #waiters: Array<{ resolve: () => void; reject: (error: Error) => void }> = [];
   #committing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Whether {@link #lingerOrCommit} will be called. */
+  #scheduled = false;
+  #pendingRecords = 0;
+  #lingerPays = false;
+  #smallCommits = 0;
   #stalledBy: Error | undefined;
   #durableEnd: Position;
   #onProblem: (problem: LogProblem) => void;
@@ -204,6 +211,7 @@ export class SegmentedLog {
     write.bytes += bytes;
     segment.bytes += bytes;
     this.#pendingBytes += bytes;
+    this.#pendingRecords += 1;
     this.#schedule();
     return segment.number * SEGMENT_UNIT + offset;
   }
@@ -310,12 +318,32 @@ export class SegmentedLog {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       void this.#commit();
-    } else {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined;
-        void this.#commit();
-      }, this.#lingerMs);
+    } else if (!this.#timer && !this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => this.#lingerOrCommit());
     }
+  }
+
+  /**
+   * Lingers only where that gathers company: a sender that waits for its acknowledgements sends its next burst the
+   * sooner, one that sends steadily would cost an fdatasync for every few records.
+   */
+  #lingerOrCommit(): void {
+    this.#scheduled = false;
+    if (this.#committing || this.#pending.length === 0) return;
+    const burst = this.#pendingRecords;
+    if (!this.#lingerPays) {
+      this.#smallCommits = burst < SMALL_COMMIT ? this.#smallCommits + 1 : 0;
+      this.#lingerPays = this.#smallCommits >= SMALL_COMMIT;
+      if (!this.#closed) void this.#commit();
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#lingerPays = this.#pendingRecords >= 2 * burst;
+      this.#smallCommits = 0;
+      void this.#commit();
+    }, this.#lingerMs);
   }
 
   async #commit(): Promise<void> {
@@ -323,6 +351,7 @@ export class SegmentedLog {
     const waiters = this.#waiters;
     const bytes = this.#pendingBytes;
     this.#pending = [];
+    this.#pendingRecords = 0;
     this.#waiters = [];
     this.#committing = this.#writeUntilDurable(writes).then(
       () => {

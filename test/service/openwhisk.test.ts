@@ -1,9 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { couchdbIn, openwhiskOn } from '../embedded/openwhisk/host.ts';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { couchdbIn, type Host, openwhiskOn, startHost } from '../embedded/openwhisk/host.ts';
 import { describeWith } from '../support/programs.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -115,3 +117,96 @@ async function withoutPython<T>(folder: string, start: () => Promise<T>): Promis
     process.env.PATH = path;
   }
 }
+
+describeWith(['podman', 'tar', 'ldd'], 'blackbox actions in real containers', () => {
+  const image = 'localhost/fogwhisk-test:1';
+  const server = `
+    const end = 'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX';
+    require('node:http').createServer(async (request, response) => {
+      let body = '';
+      for await (const chunk of request.setEncoding('utf8')) body += chunk;
+      const { value } = JSON.parse(body);
+      if (request.url === '/init') return response.end('OK');
+      if (value.greedy) for (const kept = []; ; ) kept.push(Buffer.alloc(4e6, 1));
+      if (value.exit) process.exit(3);
+      console.log('out');
+      console.error('err');
+      console.log(end);
+      console.error(end);
+      response.end(JSON.stringify({ value, pid: process.pid, secret: process.env.FOGWHISK_TEST_SECRET ?? null }));
+    }).listen(8080);`;
+  const run = promisify(execFile);
+  const containers = async () => (await run('podman', ['ps', '--all', '--quiet', '--filter', 'name=fogwhisk-'])).stdout;
+
+  let host: Host;
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fogwhisk-test-'));
+    await writeFile(join(folder, 'server.cjs'), server);
+    const libraries = (await run('ldd', [process.execPath])).stdout.match(/\/\S+(?= \()/g)!;
+    const files = [process.execPath, ...libraries].map((file) => file.slice(1));
+    const archive = join(folder, 'root.tar');
+    await run('tar', ['-chf', archive, '-C', folder, 'server.cjs', '-C', '/', ...files]);
+    const command = `CMD ${JSON.stringify([process.execPath, '/server.cjs'])}`;
+    await run('podman', ['import', '--quiet', '--change', command, archive, image]);
+    process.env.FOGWHISK_TEST_SECRET = 'not for actions';
+    // Podman's default is more than a machine may allow that is a container itself.
+    process.env.CONTAINERS_CONF = join(folder, 'containers.conf');
+    await writeFile(
+      process.env.CONTAINERS_CONF,
+      '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n',
+    );
+    host = await startHost(folder, { containers: 'podman' });
+  }, 60_000);
+  afterAll(async () => {
+    delete process.env.FOGWHISK_TEST_SECRET;
+    delete process.env.CONTAINERS_CONF;
+    await host.close();
+    await rm(host.folder, { recursive: true, force: true });
+    await run('podman', ['rmi', '--force', image]);
+  }, 60_000);
+
+  const create = (name: string, of: string) =>
+    host.client.put(`actions/${name}?overwrite=true`, {
+      exec: { kind: 'blackbox', image: of },
+      limits: { memory: 128 },
+    });
+
+  test('one container serves an action again and again, with its logs', async () => {
+    await create('contained', image);
+    const { response, logs } = await host.client.record('contained', { a: 'é' });
+    expect(response.result).toEqual({ value: { a: 'é' }, pid: 1, secret: null });
+    expect(logs.map((line: string) => line.slice(31)).sort()).toEqual(['stderr: err', 'stdout: out']);
+    const started = performance.now();
+    expect((await host.client.record('contained', {})).response.result.value).toEqual({});
+    console.info(`a warm call of a container: ${Math.round(performance.now() - started)} ms`);
+  });
+
+  test('more memory than the limit ends the container, and so does leaving; both are said', async () => {
+    await create('ends', image);
+    expect((await host.client.result('ends', { greedy: true })).json).toEqual({
+      error: 'The action exhausted its memory and was aborted.',
+    });
+    expect((await host.client.result('ends', { exit: true })).json).toEqual({
+      error: 'The action did not produce a valid response and exited unexpectedly.',
+    });
+  });
+
+  test('an image that is not there', async () => {
+    await create('absent', 'localhost/fogwhisk-absent:1');
+    const { response, logs } = await host.client.record('absent');
+    expect(response.result).toEqual({
+      error: "Failed to pull or run container image 'localhost/fogwhisk-absent:1'. See logs for details.",
+    });
+    expect(logs.join()).toContain('fogwhisk-absent');
+  });
+
+  test('none is left when the host is closed', async () => {
+    const before = await containers();
+    const other = await startHost(await temporaryFolder(), { containers: 'podman' });
+    await other.client.put('actions/a', { exec: { kind: 'blackbox', image } });
+    expect((await other.client.result('a', { a: 1 })).json.value).toEqual({ a: 1 });
+    expect(await containers()).not.toBe(before);
+    await other.close();
+    await expect.poll(containers, { interval: 100, timeout: 10_000 }).toBe(before);
+  });
+});

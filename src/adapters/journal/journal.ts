@@ -208,11 +208,17 @@ export class FileJournal implements Journal {
     if (segment !== this.#current) this.#sealCurrent(segment);
     this.#segments.get(segment)!.add(sequence, event.registration, receivedAt, redriven);
     const end = position + 8 + head.length + event.body.length;
-    return { ...event, id: receivedAt.toString(), receivedAt, sequence, position, end };
+    // A literal: spreading an object costs as much as all the rest of this.
+    const { registration, topic, qos, retain, body } = event;
+    return { id: receivedAt.toString(), receivedAt, registration, topic, qos, retain, body, sequence, position, end };
   }
 
   durable(): Promise<void> {
     return this.#events.durable();
+  }
+
+  get durableEnd(): number {
+    return this.#events.durableEnd;
   }
 
   async unsettledFrom(position: number): Promise<{ events: Event[]; next: number }> {

@@ -16,7 +16,7 @@ const OUT_OF_MEMORY = 137;
 /** Starts the container; resolves with its port on the loopback interface, or with the reply that says why there is none. */
 function start() {
   removeAfterwards();
-  // The limits are those of Apache OpenWhisk's invoker. Attached, so that its output is this process's.
+  // Attached, so that its output is this process's.
   const container = spawn(
     cli,
     // biome-ignore format: one option per line
@@ -27,7 +27,6 @@ function start() {
       '--memory', `${memory}m`,
       '--memory-swap', `${memory}m`,
       '--pids-limit', '1024',
-      '--ulimit', 'nofile=1024:1024',
       '--cap-drop', 'NET_RAW',
       '--cap-drop', 'NET_ADMIN',
       '--stop-timeout', '0',

@@ -4,6 +4,7 @@ const { request } = require('node:http');
 const { serve } = require('./serve.cjs');
 
 const RETRY_MS = 20;
+const END_WAIT_MS = 1_000;
 
 /**
  * @param port promises the program's port on the loopback interface, or the reply to /init if there is no program to be had
@@ -18,13 +19,18 @@ function relay(port, notYet, connections) {
       try {
         return await post(target, path, body);
       } catch (error) {
-        // A lost connection is for the host to see: it is this process that it is connected with.
-        if (path !== '/init' || !notYet.includes(error.code)) process.exit(1);
+        if (path !== '/init' || !notYet.includes(error.code)) return lost();
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
   };
   serve({ '/init': (message) => call('/init', message), '/run': (message) => call('/run', message) }, connections);
+}
+
+/** A lost connection is the host's to see, by losing its own. A program that ends is waited for: how it ended says why. */
+function lost() {
+  setTimeout(() => process.exit(1), END_WAIT_MS);
+  return new Promise(() => {});
 }
 
 async function post(port, path, body) {
