@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SiteStatus } from '../../src/http/server.ts';
 import type { BrokerAddress } from '../support/mosquitto.ts';
-import { FOGWHISK } from '../support/paths.ts';
+import { FOGWHISK, NODE_FLAGS } from '../support/paths.ts';
 import { Child, type Running } from '../support/processes.ts';
 import { Sink } from '../support/sink.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -42,7 +42,7 @@ export class Fogwhisk implements Running {
     const config = join(data.dataDir, 'bench.yml');
     writeFileSync(config, JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', data }), { mode: 0o600 });
     const profile = profileTo ? ['--cpu-prof', '--cpu-prof-dir', profileTo] : [];
-    const child = new Child(process.execPath, [...profile, FOGWHISK, 'start', '--config', config], {
+    const child = new Child(process.execPath, [...profile, ...NODE_FLAGS, FOGWHISK, 'start', '--config', config], {
       env: { PATH: process.env.PATH },
     });
     const [, url] = await child.says(/fogwhisk is ready[\s\S]*?fogwhisk\s+(http:\S+)[\s\S]*Query the points:/);

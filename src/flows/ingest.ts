@@ -193,11 +193,18 @@ export class Ingest {
     while (this.#undurable.length > 0) {
       await journal.durable();
       const end = journal.durableEnd;
-      const later = this.#undurable.findIndex(({ event }) => event !== undefined && event.end > end);
-      const durable = later < 0 ? this.#undurable : this.#undurable.slice(0, later);
-      this.#undurable = later < 0 ? [] : this.#undurable.slice(later);
-      broker.acknowledge(durable.flatMap(({ ticket }) => ticket ?? []));
-      this.#accept(durable.flatMap(({ event }) => event ?? []));
+      const tickets: AcknowledgeTicket[] = [];
+      const events: Event[] = [];
+      let count = 0;
+      for (const { event, ticket } of this.#undurable) {
+        if (event && event.end > end) break;
+        if (event) events.push(event);
+        if (ticket) tickets.push(ticket);
+        count += 1;
+      }
+      this.#undurable = count === this.#undurable.length ? [] : this.#undurable.slice(count);
+      broker.acknowledge(tickets);
+      this.#accept(events);
     }
     this.#committing = false;
   }

@@ -146,6 +146,17 @@ export class WaitingEvents {
   }
 }
 
-function withOwnBody({ id, receivedAt, registration, topic, qos, retain, body, sequence, position, end }: Event): Event {
+function withOwnBody({
+  id,
+  receivedAt,
+  registration,
+  topic,
+  qos,
+  retain,
+  body,
+  sequence,
+  position,
+  end,
+}: Event): Event {
   return { id, receivedAt, registration, topic, qos, retain, body: Buffer.from(body), sequence, position, end };
 }

@@ -9,14 +9,28 @@ export function isObject(value: unknown): value is JsonObject {
 /** A text that is not JSON; the message says where, with a caret under the place, in the words of OpenWhisk's parser. */
 export class JsonSyntaxError extends Error {}
 
-/** @throws JsonSyntaxError */
+const MAX_NESTING = 1_000;
+
+/** @throws JsonSyntaxError, also for more than 1,000 levels, which JSON.stringify might not survive */
 export function parseJson(text: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new JsonSyntaxError(describe(text, locate(text)));
   }
+  if (!isNestedDeeper(value, MAX_NESTING)) return value;
+  throw new JsonSyntaxError(
+    `JSON input nested too deeply:JSON input was nested more deeply than the configured limit of maxNesting = ${MAX_NESTING}`,
+  );
+}
+
+function isNestedDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  for (const member of Object.values(value)) if (isNestedDeeper(member, levels - 1)) return true;
+  return false;
 }
 
 /**

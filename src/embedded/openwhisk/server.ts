@@ -99,7 +99,15 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
   });
   const throttle = new Throttle(limits);
   const programOf = (action: Action) => programFor(action, kinds, options);
-  const invoker = new Invoker({ store, activations, pool, throttle, programOf, log });
+  const invoker = new Invoker({
+    store,
+    activations,
+    pool,
+    throttle,
+    sequenceLength: limits.sequenceLength,
+    programOf,
+    log,
+  });
   handler = createApi({ store, activations, invoker, throttle, limits, kinds, identities }, log);
   pool.prewarm();
 

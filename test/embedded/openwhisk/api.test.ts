@@ -154,6 +154,16 @@ const groups: Record<string, readonly Row[]> = {
       undefined,
       400,
       error(
+        `${MALFORMED}JSON input nested too deeply:JSON input was nested more deeply than the configured limit of maxNesting = 1000`,
+      ),
+      raw('['.repeat(1_001) + ']'.repeat(1_001)),
+    ],
+    [
+      'PUT',
+      'actions/e',
+      undefined,
+      400,
+      error(
         `${MALFORMED}Unexpected character '}' at input index 5 (line 1, position 6), expected JSON Value:\n{"a":}\n     ^\n`,
       ),
       raw('{"a":}'),

@@ -1,10 +1,12 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { crc32, deflateRawSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { describeWith } from '../../support/programs.ts';
-import { type Host, startHost } from './host.ts';
+import { type Host, hostForTest, startHost } from './host.ts';
 
 let host: Host;
 beforeAll(async () => {
@@ -86,6 +88,42 @@ describe('zip archives', () => {
       error:
         'Initialization has failed due to: Zipped actions must contain either package.json or index.js at the root.',
     });
+  });
+});
+
+describe('tar archives, compressed by gzip', () => {
+  /** As Debian's tar writes it; a name of more than 100 bytes takes GNU's or POSIX's extension. */
+  async function tarball(files: Record<string, string>, format: string): Promise<string> {
+    const folder = await mkdtemp(join(host.folder, 'tar-'));
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
+    await symlink('/etc/passwd', join(folder, 'link'));
+    const { stdout } = await promisify(execFile)('tar', ['-C', folder, `--format=${format}`, '-cz', '.'], {
+      encoding: 'buffer',
+    });
+    return stdout.toString('base64');
+  }
+
+  test.each(['gnu', 'posix', 'ustar'])('%s', async (format) => {
+    const long = `${'folder/'.repeat(10)}${'n'.repeat(60)}.txt`;
+    const code = await tarball(
+      {
+        'package.json': '{"main":"start.js"}',
+        'start.js': `exports.main = () => ({ dep: require("dep").name, text: require("node:fs").readFileSync("${long}", "utf8"), link: require("node:fs").existsSync("link") })`,
+        [long]: 'data',
+        'node_modules/dep/index.js': 'exports.name = "dep"',
+      },
+      format,
+    );
+    await host.client.action('tarred', code);
+    expect((await host.client.result('tarred')).json).toEqual({ dep: 'dep', text: 'data', link: false });
+  });
+
+  test('that are damaged', async () => {
+    await host.client.action('torn', (await tarball({ 'index.js': 'x' }, 'gnu')).slice(0, 60));
+    expect((await host.client.result('torn')).json.error).toMatch(/^Initialization has failed due to: /);
   });
 });
 
@@ -185,6 +223,19 @@ describe('blackbox actions', () => {
     await blackbox('unknown', 'test/unknown');
     const answer = await host.client.result('unknown');
     expect([answer.status, answer.json]).toEqual([502, { error: "Failed to pull container image 'test/unknown'." }]);
+  });
+});
+
+test('a container runtime that is not there', async () => {
+  const path = process.env.PATH;
+  process.env.PATH = '/nowhere';
+  onTestFinished(() => {
+    process.env.PATH = path;
+  });
+  const { client } = await hostForTest({ containers: 'podman' });
+  await client.put('actions/a', { exec: { kind: 'blackbox', image: 'test/unknown' } });
+  expect((await client.result('a')).json).toEqual({
+    error: "Containers can't be run, as podman can't be started (ENOENT).",
   });
 });
 

@@ -3,6 +3,7 @@ import {
   type Action,
   annotationOf,
   type Exec,
+  isConductor,
   isSequence,
   mergeParameters,
   type Parameter,
@@ -114,8 +115,9 @@ export async function invokeAction(platform: Platform, call: Call, path: EntityP
   const { activationId, statusCode, result } = activation;
   const status = statusCode === 0 ? 200 : statusCode === 3 ? 500 : 502;
   const isArray = statusCode === 0 && result[0] === 0x5b;
-  const isSequenceRecord = isSequence(target.action.exec);
-  const body = resultOnly || isArray ? result : recordJson(activation, isSequenceRecord ? activation.logs : []);
+  // What a sequence or composition lists as logs are its parts, which are known by now.
+  const hasParts = isSequence(target.action.exec) || isConductor(target.action);
+  const body = resultOnly || isArray ? result : recordJson(activation, hasParts ? activation.logs : []);
   return { status, body, activationId };
 }
 

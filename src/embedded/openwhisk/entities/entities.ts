@@ -89,6 +89,11 @@ export function isSequence(exec: Exec): exec is Extract<Exec, { kind: 'sequence'
   return exec.kind === 'sequence';
 }
 
+/** Whether an action, by what it answers, says which actions run in turns with it. */
+export function isConductor(action: Action): boolean {
+  return isTruthy(annotationOf(action, 'conductor'));
+}
+
 export function referenceId({ path, name }: Reference): string {
   return `${path}/${name}`;
 }

@@ -5,6 +5,7 @@ import {
   annotationOf,
   argumentsOf,
   type Exec,
+  isConductor,
   isSequence,
   isTruthy,
   type Parameter,
@@ -16,6 +17,7 @@ import { type JsonObject, withDefaults } from '../json.ts';
 import type { Throttle } from '../throttle.ts';
 import { type Activation, newActivationId, type StatusCode } from './activation.ts';
 import type { ActivationStore } from './activation-store.ts';
+import { type CompositionBudget, compose, compositionBudget } from './composition.ts';
 import { errorResult, initOutcome, type Outcome, runOutcome } from './outcome.ts';
 import type { Lease, RuntimePool } from './runtime-pool.ts';
 import type { RuntimeProgram } from './runtime-process.ts';
@@ -33,8 +35,20 @@ export interface Invocation {
   /** Members that the payload overrides: what a trigger adds. */
   readonly defaults?: JsonObject;
   readonly transactionId: string;
-  /** The activation of the sequence that this is a component of. */
+  /** The activation of the sequence or composition that this is a part of. */
   readonly cause?: string;
+  /** What the composition that this is a part of may still run. */
+  readonly budget?: CompositionBudget;
+  /** A conductor's run inside its composition, as the plain action that it also is. */
+  readonly isConducting?: true;
+}
+
+/** What a sequence or composition has run so far. */
+interface Parts {
+  readonly start: number;
+  readonly ids: string[];
+  duration: number;
+  memory: number;
 }
 
 /** A call that has begun: its id is known at once, what came of it when `done` resolves (and the record is stored). */
@@ -49,6 +63,7 @@ export class Invoker {
   readonly #activations: ActivationStore;
   readonly #pool: RuntimePool;
   readonly #throttle: Throttle;
+  readonly #sequenceLength: number;
   readonly #programOf: (action: Action) => RuntimeProgram | undefined;
   readonly #log: Logger;
   readonly #running = new Set<Promise<unknown>>();
@@ -58,6 +73,8 @@ export class Invoker {
     readonly activations: ActivationStore;
     readonly pool: RuntimePool;
     readonly throttle: Throttle;
+    /** How many actions a composition may run. */
+    readonly sequenceLength: number;
     /** The program for an action's code, if this host has one. */
     readonly programOf: (action: Action) => RuntimeProgram | undefined;
     readonly log: Logger;
@@ -66,6 +83,7 @@ export class Invoker {
     this.#activations = parts.activations;
     this.#pool = parts.pool;
     this.#throttle = parts.throttle;
+    this.#sequenceLength = parts.sequenceLength;
     this.#programOf = parts.programOf;
     this.#log = parts.log;
   }
@@ -92,10 +110,11 @@ export class Invoker {
 
   #begin(invocation: Invocation): Running {
     const activationId = newActivationId();
-    const { exec } = invocation.target.action;
-    const done = isSequence(exec)
-      ? this.#runSequence(activationId, invocation, exec.components)
-      : this.#runAction(activationId, invocation, exec);
+    const { action } = invocation.target;
+    let done: Promise<Activation>;
+    if (isSequence(action.exec)) done = this.#runSequence(activationId, invocation, action.exec.components);
+    else if (isConductor(action) && !invocation.isConducting) done = this.#runComposition(activationId, invocation);
+    else done = this.#runAction(activationId, invocation, action.exec);
     const tracked = done.catch((error: unknown) => this.#log.error({ err: error }, 'OpenWhisk: an invocation failed'));
     this.#running.add(tracked);
     void tracked.then(() => this.#running.delete(tracked));
@@ -182,13 +201,9 @@ export class Invoker {
 
   /** One component after the other, each with the result of the one before, until one fails. */
   async #runSequence(activationId: string, invocation: Invocation, components: readonly string[]): Promise<Activation> {
-    const { action } = invocation.target;
-    const start = Date.now();
-    const ids: string[] = [];
-    let duration = 0;
-    let memory = 0;
-    let last: Pick<Activation, 'statusCode' | 'result' | 'size'> = { statusCode: 0, result: invocation.payload };
-    const { caller, transactionId } = invocation;
+    const { caller, payload, defaults } = invocation;
+    const parts = newParts();
+    let last: Pick<Activation, 'statusCode' | 'result' | 'size'> = { statusCode: 0, result: payload };
     for (const component of components) {
       let target: ResolvedAction;
       try {
@@ -198,32 +213,73 @@ export class Invoker {
         last = { statusCode: 1, result: errorResult('Sequence component does not exist.') };
         break;
       }
-      const run = this.#begin({ caller, target, payload: last.result, transactionId, cause: activationId });
-      ids.push(run.activationId);
-      const activation = await run.done;
-      duration += activation.duration ?? 0;
-      memory = Math.max(memory, target.action.limits.memory);
-      last = activation;
-      if (activation.statusCode !== 0) break;
+      const first = parts.ids.length === 0 && defaults ? { defaults } : {};
+      last = await this.#runPart(parts, activationId, invocation, { target, payload: last.result, ...first });
+      if (last.statusCode !== 0) break;
     }
+    const { statusCode, result, size } = last;
+    const response = { statusCode, result, ...(size === undefined ? {} : { size }) };
+    return this.#recordParts(activationId, invocation, parts, response);
+  }
+
+  /** The conductor and what it names, in turns. */
+  async #runComposition(activationId: string, invocation: Invocation): Promise<Activation> {
+    const { caller, target, payload, defaults } = invocation;
+    const budget = invocation.budget ?? compositionBudget(this.#sequenceLength);
+    const parts = newParts();
+    const response = await compose(payload, budget, {
+      conductor: (payload) => {
+        const first = parts.ids.length === 0 && defaults ? { defaults } : {};
+        return this.#runPart(parts, activationId, invocation, { target, payload, isConducting: true, ...first });
+      },
+      component: async (name, payload) => {
+        let target: ResolvedAction;
+        try {
+          const path = typeof name === 'string' && !name.startsWith('/') ? `/_/${name}` : name;
+          target = resolveAction(this.#store, caller, parseQualifiedName(path, caller.namespace));
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          return errorResult(`Failed to resolve action with name '${String(name)}' during composition.`);
+        }
+        return (await this.#runPart(parts, activationId, invocation, { target, payload, budget })).result;
+      },
+    });
+    return this.#recordParts(activationId, invocation, parts, response, [{ key: 'conductor', value: true }]);
+  }
+
+  async #runPart(
+    parts: Parts,
+    cause: string,
+    { caller, transactionId, budget }: Invocation,
+    part: Omit<Invocation, 'caller' | 'transactionId' | 'cause'>,
+  ): Promise<Activation> {
+    const run = this.#begin({ caller, transactionId, cause, ...(budget && { budget }), ...part });
+    parts.ids.push(run.activationId);
+    const activation = await run.done;
+    parts.duration += activation.duration ?? 0;
+    parts.memory = Math.max(parts.memory, part.target.action.limits.memory);
+    return activation;
+  }
+
+  #recordParts(
+    activationId: string,
+    invocation: Invocation,
+    { start, ids, duration, memory }: Parts,
+    response: Pick<Activation, 'statusCode' | 'result' | 'size'>,
+    special: readonly Parameter[] = [],
+  ): Activation {
+    const { action } = invocation.target;
     const annotations: Parameter[] = [
       ...(invocation.cause ? [] : [{ key: 'topmost', value: true }]),
       ...originOf(invocation),
       { key: 'path', value: action._id },
       { key: 'waitTime', value: 0 },
+      ...special,
       { key: 'kind', value: 'sequence' },
       { key: 'limits', value: { ...action.limits, memory: memory || action.limits.memory } },
     ];
-    const { statusCode, result, size } = last;
-    const response = { statusCode, result, ...(size === undefined ? {} : { size }) };
-    return this.#record(activationId, invocation, {
-      ...response,
-      start,
-      end: Date.now(),
-      duration,
-      annotations,
-      logs: ids,
-    });
+    const rest = { start, end: Date.now(), duration, annotations, logs: ids };
+    return this.#record(activationId, invocation, { ...response, ...rest });
   }
 
   #record(
@@ -244,6 +300,10 @@ export class Invoker {
     this.#activations.add(activation);
     return activation;
   }
+}
+
+function newParts(): Parts {
+  return { start: Date.now(), ids: [], duration: 0, memory: 0 };
 }
 
 /** The annotations that say how an action came to be run. */

@@ -1,12 +1,11 @@
 // The Node.js action runtime: one process per action, started by the embedded OpenWhisk as `node nodejs.cjs CONNECTIONS`.
 // Status codes and texts are those of apache/openwhisk-runtime-nodejs.
 'use strict';
-const { mkdirSync, writeFileSync, existsSync, chmodSync } = require('node:fs');
+const { existsSync } = require('node:fs');
 const { createRequire } = require('node:module');
-const { dirname, join, resolve, sep } = require('node:path');
+const { join } = require('node:path');
 const { endLogs, serve } = require('./serve.cjs');
 
-const MAX_UNPACKED_BYTES = 512 * 1024 * 1024;
 const connections = Number(process.argv[2] ?? 1);
 
 let status = 'ready';
@@ -21,7 +20,7 @@ async function init({ main, code, binary, env = {} } = {}) {
     process.env[name] = typeof value === 'string' ? value : JSON.stringify(value);
   }
   try {
-    handler = binary ? load(unpack(Buffer.from(code, 'base64')), main) : evaluate(code, main);
+    handler = binary ? load(unpacked(Buffer.from(code, 'base64')), main) : evaluate(code, main);
     if (typeof handler !== 'function') throw `Action entrypoint '${main}' is not a function.`;
     return { status: 200, body: { OK: true } };
   } catch (error) {
@@ -118,40 +117,11 @@ function actionRequire(folder) {
   });
 }
 
-/** Unpacks a zip archive (APPNOTE.TXT 4.3: central directory, stored or deflated entries) into a folder of its own. */
-function unpack(archive) {
+/** Unpacks an archive into a folder of its own. */
+function unpacked(archive) {
   const folder = join(process.cwd(), 'action');
-  const end = archive.lastIndexOf('PK\x05\x06', -22, 'latin1');
-  if (archive.length < 22 || archive.readUInt32LE(0) !== 0x04034b50 || end < 0) {
-    throw 'There was an error uncompressing the action archive. The file type is unsupported';
-  }
-  const { inflateRawSync } = require('node:zlib');
-  let at = archive.readUInt32LE(end + 16);
-  let unpacked = 0;
-  mkdirSync(folder, { recursive: true });
-  for (let left = archive.readUInt16LE(end + 10); left > 0; left--) {
-    const method = archive.readUInt16LE(at + 10);
-    const packedBytes = archive.readUInt32LE(at + 20);
-    const nameBytes = archive.readUInt16LE(at + 28);
-    const mode = archive.readUInt16LE(at + 40);
-    const local = archive.readUInt32LE(at + 42);
-    const name = archive.toString('utf8', at + 46, at + 46 + nameBytes);
-    at += 46 + nameBytes + archive.readUInt16LE(at + 30) + archive.readUInt16LE(at + 32);
-    const path = resolve(folder, name);
-    if (!path.startsWith(folder + sep)) continue;
-    if (name.endsWith('/')) {
-      mkdirSync(path, { recursive: true });
-      continue;
-    }
-    const from = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
-    const packed = archive.subarray(from, from + packedBytes);
-    const data = method === 0 ? packed : inflateRawSync(packed, { maxOutputLength: MAX_UNPACKED_BYTES });
-    unpacked += data.length;
-    if (unpacked > MAX_UNPACKED_BYTES) throw 'The action archive is larger than 512 MB when it is unpacked.';
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, data);
-    if (mode & 0o111) chmodSync(path, 0o755);
-  }
+  // Only an action that comes as an archive pays for what unpacks it.
+  require('./archive.cjs').unpack(archive, folder);
   return folder;
 }
 
