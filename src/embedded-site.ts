@@ -6,7 +6,13 @@ import type { Credentials } from './credentials.ts';
 
 /** Where the site's services are: outside ones as configured, embedded ones where they were started. */
 export interface Endpoints {
-  readonly mqtt: { readonly url: string; readonly username?: string; readonly password?: string };
+  readonly mqtt: {
+    readonly url: string;
+    readonly username?: string;
+    readonly password?: string;
+    /** The protocol version to begin with: 5, or 4 (3.1.1) for the embedded broker, which speaks no other. */
+    readonly version: 4 | 5;
+  };
   readonly openwhisk: { readonly url: string; readonly auth: string };
   readonly couchdb: { readonly url: string; readonly username: string; readonly password: string };
   readonly influxLocal: { readonly url: string; readonly token: string };
@@ -116,6 +122,7 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
       endpoints: {
         mqtt: {
           url: mqttUrl,
+          version: mqtt.isEmbedded ? 4 : 5,
           ...(username !== undefined && { username }),
           ...(password !== undefined && { password }),
         },

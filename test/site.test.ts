@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { FakeOpenwhisk } from './support/fake-openwhisk.ts';
 import { freePort } from './support/free-port.ts';
 import { Provider } from './support/provider.ts';
 import { Site } from './support/site.ts';
@@ -191,6 +192,25 @@ describe('readings', () => {
       '2024-02-29T23:59:59.123456789Z',
       '2024-02-29T23:59:59.123456789Z',
     ]);
+  });
+
+  it('reach a second provider that has this broker as an outside one, and falls back to MQTT 3.1.1', async () => {
+    const [site, platform] = [await Site.start(), await FakeOpenwhisk.start()];
+    const second = await Provider.start({
+      dataDir: await temporaryFolder(),
+      datacenterId: '2',
+      mqttUrl: site.provider.address('MQTT'),
+      apiHost: platform.url,
+      owAuth: FakeOpenwhisk.auth,
+      couchdbGateway: '127.0.0.1:1',
+      couchdbPassword: 'unused',
+      influxLocalUrl: '127.0.0.1:1',
+      influxLocalToken: 'unused',
+    });
+    expect(second.output()).toContain('"mqtt":4');
+    await publishAll(await site.mqtt(), 'test', ['{"x":1}']);
+    await second.untilStatus(({ books }) => books.confirmed === 1);
+    expect(await site.settled(1)).toMatchObject({ confirmed: 1 });
   });
 
   it('go on being fired when a subscription is refused', async () => {

@@ -15,6 +15,8 @@ const SESSION_TAKEN_OVER = 142;
 export interface MqttBrokerOptions {
   /** `mqtt://`, `mqtts://`, `ws://` or `wss://`. */
   readonly url: string;
+  /** The protocol version to begin with; a broker that refuses 5 is asked with 4 (3.1.1). */
+  readonly version: 4 | 5;
   readonly username?: string;
   readonly password?: string;
   /** Stable, so that the broker finds the session again. */
@@ -59,7 +61,7 @@ export class MqttBroker implements Broker {
     take: (message: BrokerMessage) => Promise<void> | undefined,
   ): Promise<void> {
     this.#subscriptions = subscriptions;
-    await new Promise<void>((resolve) => this.#open(5, take, resolve));
+    await new Promise<void>((resolve) => this.#open(this.#options.version, take, resolve));
   }
 
   acknowledge(tickets: readonly AcknowledgeTicket[]): void {

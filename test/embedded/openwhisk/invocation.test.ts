@@ -191,10 +191,10 @@ describe('what an action does, and what its caller gets', () => {
 describe('limits', () => {
   test('time: of the run', async () => {
     const { client } = host;
-    await client.action('short', 'function main(){ return new Promise(() => {}) }', { limits: { timeout: 150 } });
+    await client.action('short', 'function main(){ return new Promise(() => {}) }', { limits: { timeout: 1_500 } });
     const record = await client.record('short');
     expect(record.response).toEqual({
-      result: { error: 'The action exceeded its time limits of 150 milliseconds.' },
+      result: { error: 'The action exceeded its time limits of 1500 milliseconds.' },
       status: 'action developer error',
       success: false,
     });
