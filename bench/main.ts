@@ -7,6 +7,7 @@ import { durability } from './durability.ts';
 import { influxdb } from './influxdb.ts';
 import { live } from './live.ts';
 import { memory } from './memory.ts';
+import { openwhisk } from './openwhisk.ts';
 import { registrations } from './registrations.ts';
 import { site } from './site.ts';
 import { steady } from './steady.ts';
@@ -28,6 +29,7 @@ const ROWS: Record<string, { title: string; run: Row }> = {
   durability: { title: 'Durability', run: durability },
   site: { title: 'Whole embedded site', run: site },
   influxdb: { title: 'Embedded InfluxDB', run: influxdb },
+  openwhisk: { title: 'Embedded OpenWhisk', run: openwhisk },
 };
 const USAGE = `usage: npm run bench -- [ROW...] [--quick] [--long] [--repetitions N] [--out FILE] [--profile FOLDER]
 rows: ${Object.keys(ROWS).join(', ')}; all if none is named

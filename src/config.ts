@@ -344,7 +344,7 @@ export const settings = {
     parse: json(z.record(z.string().min(1), imageProgram)),
     fallback: '{}',
     allowed:
-      'a JSON object of image names; each {"command": [PROGRAM, ARGUMENT, …]} (arguments on stdin, result on the last line of stdout), {"listens": [PROGRAM, ARGUMENT, …]} (speaks /init and /run on the port in the environment variable PORT) or a folder with a program `exec`',
+      'a JSON object of image names; each {"command": [PROGRAM, ARGUMENT, …]} (arguments as JSON on stdin and, if short, as the last argument; result on the last line of stdout), {"listens": [PROGRAM, ARGUMENT, …]} (speaks /init and /run on the port in the environment variable PORT) or a folder with a program `exec`',
     help: 'What runs the blackbox actions of an image in the embedded OpenWhisk.',
     example: '{"flare/noaa":{"command":["/opt/flare/noaa.sh"]}}',
   }),

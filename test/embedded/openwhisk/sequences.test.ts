@@ -107,6 +107,8 @@ test('a conductor sees the error of a component, or of one that is not there', a
   expect((await client.result('careful', { run: 'bad' })).json).toEqual({ caught: 'boom' });
   const absent = (await client.result('careful', { run: 'absent' })).json;
   expect(absent).toEqual({ caught: "Failed to resolve action with name 'absent' during composition." });
+  const nameless = (await client.result('careful', { run: 5 })).json;
+  expect(nameless).toEqual({ caught: 'Failed to parse action name from json value 5 during composition.' });
 });
 
 test('a conductor that never ends is ended, also one that names itself', async () => {

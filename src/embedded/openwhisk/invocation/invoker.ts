@@ -233,13 +233,16 @@ export class Invoker {
         return this.#runPart(parts, activationId, invocation, { target, payload, isConducting: true, ...first });
       },
       component: async (name, payload) => {
+        if (typeof name !== 'string') {
+          return errorResult(`Failed to parse action name from json value ${JSON.stringify(name)} during composition.`);
+        }
         let target: ResolvedAction;
         try {
-          const path = typeof name === 'string' && !name.startsWith('/') ? `/_/${name}` : name;
-          target = resolveAction(this.#store, caller, parseQualifiedName(path, caller.namespace));
+          const path = parseQualifiedName(name.startsWith('/') ? name : `/_/${name}`, caller.namespace);
+          target = resolveAction(this.#store, caller, path);
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
-          return errorResult(`Failed to resolve action with name '${String(name)}' during composition.`);
+          return errorResult(`Failed to resolve action with name '${name}' during composition.`);
         }
         return (await this.#runPart(parts, activationId, invocation, { target, payload, budget })).result;
       },
