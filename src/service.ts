@@ -67,7 +67,7 @@ export async function startService(
     broker: broker.connected ? 'connected' : 'disconnected',
     journal: {
       bytes: journal.bytes,
-      full: journal.bytes >= config.journalMaxBytes,
+      full: journal.isFull,
       damage: journal.damage,
       ...(journal.stalledBy && { stalledBy: journal.stalledBy.message }),
     },

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { MqttClient } from 'mqtt';
+import openwhisk from 'openwhisk';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakeOpenwhisk } from './support/fake-openwhisk.ts';
 import { freePort } from './support/free-port.ts';
@@ -251,6 +252,10 @@ describe('a fresh site', () => {
     expect(site.provider.output()).toContain('nothing is left in the journal (1 received, 1 confirmed');
     await site.restart('SIGINT');
     expect(await site.points()).toEqual({ x: 1 });
+    const { owAuth } = await site.credentials();
+    const client = openwhisk({ api: `${site.provider.address('OpenWhisk')}/api/v1/`, api_key: owAuth });
+    const { version } = await client.actions.get({ name: 'addReadingToDb' });
+    expect(version, 'an action that has not changed is not deployed again').toBe('0.0.1');
     expect((await site.provider.status()).books).toMatchObject({ received: 1, confirmed: 1 });
   }, 60_000);
 

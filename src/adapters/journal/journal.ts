@@ -305,11 +305,16 @@ export class FileJournal implements Journal {
     return rows.length;
   }
 
-  hasRoom(): Promise<void> | undefined {
-    const { maxBytes, whenFull, parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
-    if (this.#events.bytes >= maxBytes && whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest();
+  /** Whether nothing more may be appended at the moment. */
+  get isFull(): boolean {
+    const { maxBytes, parkedMaxBytes = Infinity, parkedWhenFull } = this.#options;
     const parkedFull = this.parked.bytes >= parkedMaxBytes && parkedWhenFull !== 'expireOldest';
-    if (this.#events.bytes < maxBytes && !parkedFull) return undefined;
+    return this.#events.bytes >= maxBytes || parkedFull;
+  }
+
+  hasRoom(): Promise<void> | undefined {
+    if (!this.isFull) return undefined;
+    if (this.#options.whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest();
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 

@@ -217,10 +217,11 @@ export class MqttBroker implements Broker {
       },
       (KEEPALIVE_SECONDS * 1_000) / 3,
     );
-    void held.finally(() => {
+    const goOn = () => {
       clearInterval(alive);
       proceed();
-    });
+    };
+    held.then(goOn, goOn);
   }
 }
 
