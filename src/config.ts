@@ -5,11 +5,11 @@ import { z } from 'zod';
 import { mqttRegistrationSchema, mqttRegistrations, type Registration } from './core/registration.ts';
 
 /**
- * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and the sample come.
+ * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and `configmap.yml` come.
  * Values are text, as in a ConfigMap's `data` and in the environment.
  */
 
-interface Setting<T> {
+export interface Setting<T> {
   readonly parse: z.ZodType<T, string>;
   /** What an absent key means; undefined where absence has a meaning of its own. */
   readonly fallback?: string;
@@ -17,6 +17,8 @@ interface Setting<T> {
   readonly allowed: string;
   readonly help: string;
   readonly example?: string;
+  /** What the sample ConfigMap says, where that is not the fallback. */
+  readonly sample?: string;
 }
 
 type Embeddable = string;
@@ -369,6 +371,7 @@ export const settings = {
   simulate: setting({
     parse: boolean,
     fallback: 'false',
+    sample: 'true',
     allowed: '`true` or `false`',
     help: 'Whether an imitated station (a lake buoy and a room sensor) publishes to the broker.',
   }),
@@ -572,33 +575,14 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The reference page of all settings, `docs/configuration.md`. */
-export function settingsPage(): string {
-  const rows = (Object.entries(settings) as Array<[SettingKey, Setting<unknown>]>).map(([key, row]) => {
-    const fallback = row.fallback === undefined ? '' : `\`${row.fallback}\``;
-    const example = row.example === undefined ? '' : ` Example: \`${row.example}\`.`;
-    return `| \`${key}\` | ${row.help}${row.secret ? ' *Secret.*' : ''}${example} | ${row.allowed.replaceAll('|', '\\|')} | ${fallback} |`;
-  });
-  return [
-    '# Settings',
-    '',
-    'Every setting is a key of the ConfigMap (`configmap.yml`) and an environment variable of the same name, which wins.',
-    '`KEY_FILE` names a file that holds the value: the way for secrets. All values are text.',
-    '',
-    '| key | meaning | allowed | default |',
-    '|---|---|---|---|',
-    ...rows,
-    '',
-  ].join('\n');
-}
-
 /** The effective configuration, secrets masked, as `key: value` lines. */
 export function describeConfig(config: Config): string {
   return (Object.keys(settings) as SettingKey[]).map((key) => `${key}: ${masked(key, config[key])}`).join('\n');
 }
 
 function masked(key: SettingKey, value: unknown): string {
-  if (value === undefined) return '(made at the first start, or not needed)';
+  if (value === undefined)
+    return (settings[key] as Setting<unknown>).secret ? '(made at the first start)' : '(not set)';
   if (key === 'mqttUrl') return String(value).replace(/\/\/[^/]*@/, '//***@');
   if ((settings[key] as Setting<unknown>).secret) return '***';
   return typeof value === 'string' ? value : JSON.stringify(value);

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { ConfigError, describeConfig, loadConfig, settings, settingsPage } from '../src/config.ts';
+import { ConfigError, describeConfig, loadConfig, settings } from '../src/config.ts';
+import { configMapSample, settingsPage } from './support/settings-docs.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 async function configMap(data: Record<string, unknown> | string): Promise<string> {
@@ -179,6 +180,10 @@ describe('the configuration', () => {
 
   it('has a reference page that says what the table says', async () => {
     await expect(settingsPage()).toMatchFileSnapshot('../docs/configuration.md');
+  });
+
+  it('has a commented sample that says what the table says', async () => {
+    await expect(configMapSample()).toMatchFileSnapshot('../configmap.yml');
   });
 
   it('answers any text with a configuration or a ConfigError', async () => {
