@@ -214,6 +214,21 @@ describe('readings', () => {
     expect(await site.settled(1)).toMatchObject({ confirmed: 1 });
   });
 
+  it("are all stored under OpenWhisk's own limits of 60 firings and invocations a minute", async () => {
+    const site = await Site.start({ embeddedLimits: 'openwhisk' });
+    const client = await site.mqtt();
+    for (let round = 0; round < 40; round++) {
+      await publishAll(
+        client,
+        'test',
+        Array.from({ length: 100 }, (_, n) => `{"x":1,"device_fingerprint":${round * 100 + n}}`),
+      );
+    }
+    expect(await site.settled(4_000)).toMatchObject({ received: 4_000, confirmed: 4_000 });
+    expect(await site.points()).toEqual({ x: 4_000 });
+    expect(site.provider.output()).not.toContain('THROTTLED');
+  }, 90_000);
+
   it('go on being fired when a subscription is refused', async () => {
     const site = await Site.start({ mqttTopics: '[{"topic":"$share/group/a"},{"topic":"test"}]' });
     expect(site.provider.output()).toContain('refuses the subscription');
