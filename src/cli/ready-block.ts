@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Books } from '../core/event.ts';
@@ -17,7 +17,9 @@ export async function readyBlock(
 ): Promise<string> {
   const folder = relative(process.cwd(), config.dataDir) || '.';
   const curlFile = async (name: string, content: string) => {
-    await writeFile(join(config.dataDir, name), `${content}\n`, { mode: 0o600 });
+    const file = join(config.dataDir, name);
+    const there = await readFile(file, 'utf8').catch(() => undefined);
+    if (there !== `${content}\n`) await writeFile(file, `${content}\n`, { mode: 0o600 });
     return shellWord(join(folder, name));
   };
   const { mqtt, openwhisk, influxLocal } = endpoints;

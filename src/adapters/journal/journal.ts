@@ -45,6 +45,8 @@ export interface FileJournalOptions {
   readonly log: Logger;
 }
 
+const BOOKS_RETRY_MS = 500;
+
 export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
   /** Copies of segments that were found damaged since the start. */
@@ -64,6 +66,7 @@ export class FileJournal implements Journal {
   #lastReceivedAt: bigint;
   #roomWaiters: Array<() => void> = [];
   #removal: Promise<void> = Promise.resolve();
+  #stopped = false;
   #expiring: Promise<void> | undefined;
   #closedWritten: Promise<void> = Promise.resolve();
 
@@ -156,7 +159,7 @@ export class FileJournal implements Journal {
     const journal = new FileJournal(options, events, segments, closed, parked, redeliveries, damage);
     // The last segment of an earlier run may be full of settled events only.
     if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
-    for (const number of segments.keys()) await journal.#removeIfSettled(number);
+    for (const number of [...segments.keys()]) void journal.#removeIfSettled(number).catch(() => undefined);
     return journal;
   }
 
@@ -314,19 +317,25 @@ export class FileJournal implements Journal {
 
   hasRoom(): Promise<void> | undefined {
     if (!this.isFull) return undefined;
-    if (this.#options.whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest();
+    if (this.#options.whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest().catch(() => undefined);
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
   /** Writes what is settled and closes; nothing may be appended afterwards. */
   async close(): Promise<void> {
+    this.#stopped = true;
     await this.#writing;
     await this.#writeFates();
     await this.#removal;
     await this.#events.close();
     await this.parked.close();
     for (const file of this.#files.values()) await file.close();
-    await this.#writeClosed();
+    await this.#writeClosed().catch((error: Error) => {
+      this.#options.log.warn(
+        { reason: error.message },
+        'the books cannot be written; the next start makes them from the segments',
+      );
+    });
   }
 
   #settle(events: readonly Event[], fate: Fate): void {
@@ -369,7 +378,8 @@ export class FileJournal implements Journal {
           // Not written means fired again after a restart: harmless, but said.
           this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
         });
-        await this.#removeIfSettled(segment);
+        // Only a full disk at the stop fails here; the segment is then removed by the next start.
+        await this.#removeIfSettled(segment).catch(() => undefined);
       }
     }
   }
@@ -415,7 +425,7 @@ export class FileJournal implements Journal {
         addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
       }
       this.#closed.removing = number;
-      await this.#writeClosed();
+      await this.#writeClosedUntilWritten();
       await this.#files.get(number)?.close();
       this.#files.delete(number);
       await this.#events.removeSegment(number);
@@ -448,6 +458,23 @@ export class FileJournal implements Journal {
       await this.#removeIfSettled(oldest);
     }
     this.#expiring = undefined;
+  }
+
+  /** A full disk must not end the process, nor let a segment go whose books are not written. */
+  async #writeClosedUntilWritten(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#writeClosed();
+        return;
+      } catch (error) {
+        if (this.#stopped) throw error;
+        this.#options.log.warn(
+          { reason: (error as Error).message },
+          'the books of settled events cannot be written; trying again',
+        );
+        await this.#options.clock.sleep(BOOKS_RETRY_MS);
+      }
+    }
   }
 
   /** One write at a time; each writes what holds when its turn comes. */
