@@ -46,6 +46,8 @@ export async function start(options: { config?: string }, version: string): Prom
     log.info({ signal }, 'stopping');
     await stop();
     process.stdout.write(farewell(service.status().books));
+    // Everything is closed and on disk; nothing that still waits somewhere shall hold the process up.
+    process.exit(0);
   } catch (error) {
     await stop();
     throw error;

@@ -28,6 +28,8 @@ import { WaitingEvents } from './waiting-events.ts';
 const MAX_UNDURABLE_BYTES = 32 * 1024 * 1024;
 /** Bytes of waiting events' bodies in memory; the rest is read from the journal when it is fired. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
+/** How long work that was told to stop may take to do so. */
+const STOP_GRACE_MS = 1_000;
 /** Firings of one registration that may be under way at once, unless it is ordered. */
 const FIRINGS_PER_REGISTRATION = 4;
 
@@ -106,7 +108,8 @@ export class Ingest {
     await Promise.race([drained.catch(() => undefined), deadline]);
     given.abort();
     this.#stopping.abort();
-    await Promise.all(this.#firings);
+    // What a full disk holds up is in the journal still.
+    await Promise.race([Promise.all(this.#firings), clock.sleep(STOP_GRACE_MS)]);
   }
 
   /**

@@ -187,6 +187,19 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     expect(provider.output()).toContain('2 events are left in the journal');
   });
 
+  it('stops in time while the journal is full and nothing is read from the broker', async () => {
+    const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
+    platform.react = () => ({ status: 503 });
+    const settings = { ...(await settingsFor(mosquitto, platform)), journalMaxBytes: '1048576', drainSeconds: '1' };
+    const provider = await Provider.start(settings);
+    const bodies = Array.from({ length: 8_000 }, (_, n) => `${n} ${'x'.repeat(1_000)}`);
+    await publishAll(await publisher(mosquitto), 'test', bodies);
+    await provider.untilStatus(({ journal }) => journal.full);
+    const stopping = Date.now();
+    expect(await provider.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(Date.now() - stopping).toBeLessThan(6_000);
+  });
+
   it('refuses a data folder that another process holds, naming it', async () => {
     const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
     const settings = await settingsFor(mosquitto, platform);

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
@@ -7,6 +8,7 @@ import { writeFileAtomically } from '../../storage/atomic-file.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
 const RECONNECT_MS = 1_000;
+const STOP_GRACE_MS = 1_000;
 const KEEPALIVE_SECONDS = 30;
 /** Return code of MQTT 3.1.1 and reason code of MQTT 5 for "unsupported protocol version". */
 const UNSUPPORTED_VERSION = [1, 132];
@@ -84,7 +86,14 @@ export class MqttBroker implements Broker {
     this.#stopped = true;
     this.#connected = false;
     const client = this.#client;
-    if (client) await new Promise<void>((resolve) => client.end(false, {}, () => resolve()));
+    if (!client) return;
+    const given = new AbortController();
+    const ended = new Promise<void>((resolve) => client.end(false, {}, () => resolve()));
+    // A connection from which nothing is read does not end by itself.
+    const late = sleep(STOP_GRACE_MS, undefined, { signal: given.signal }).catch(() => undefined);
+    await Promise.race([ended, late]);
+    given.abort();
+    client.stream.destroy();
   }
 
   #open(
@@ -216,7 +225,7 @@ export class MqttBroker implements Broker {
         client.reschedulePing(true);
       },
       (KEEPALIVE_SECONDS * 1_000) / 3,
-    );
+    ).unref();
     const goOn = () => {
       clearInterval(alive);
       proceed();
