@@ -40,12 +40,19 @@ async function listen(broker: EmbeddedBroker, login = {}): Promise<Array<Record<
   return received;
 }
 
+/** All that was written so far: newer Nodes give a chunk for each read. */
+function written(out: PassThrough): string {
+  let text = '';
+  for (let chunk = out.read() as Buffer | null; chunk; chunk = out.read() as Buffer | null) text += chunk.toString();
+  return text;
+}
+
 async function replayText(text: string, options: Partial<ReplayOptions> & { brokerUrl: string }) {
   const file = join(await temporaryFolder(), 'data.csv');
   await writeFile(file, text);
   const out = new PassThrough();
   const result = await replay({ file, topic: 'lake', out, ...options });
-  return { result, printed: String(out.read() ?? '') };
+  return { result, printed: written(out) };
 }
 
 describe('replay', () => {
@@ -129,7 +136,7 @@ describe('replay', () => {
     const out = Object.assign(new PassThrough(), { isTTY: true });
     const { result } = await replayText('t,a\n2020-01-01T00:00:00Z,1\n', { brokerUrl: broker.url, out });
     expect(result.acknowledged).toBe(1);
-    expect(String(out.read())).toContain(`\r[${'#'.repeat(30)}] 100 %  1 acknowledged\n`);
+    expect(written(out)).toContain(`\r[${'#'.repeat(30)}] 100 %  1 acknowledged\n`);
   });
 
   test('what cannot work says what to do', async () => {
