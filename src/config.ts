@@ -21,8 +21,6 @@ export interface Setting<T> {
   readonly sample?: string;
 }
 
-type Embeddable = string;
-
 const text = (allowed: string) => z.string().min(1, `must not be empty; allowed: ${allowed}`);
 
 function oneOf<const T extends string>(...values: T[]) {
@@ -48,7 +46,7 @@ const boolean = oneOf('true', 'false').transform((value) => value === 'true');
 const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
 
 /** `http://host` is how the predecessor wrote its brokers. */
-const mqttUrl = z.string().transform((value, context): Embeddable => {
+const mqttUrl = z.string().transform((value, context): string => {
   if (value === 'embedded') return value;
   const url = URL.canParse(value) ? new URL(value) : undefined;
   const protocol = { 'http:': 'mqtt:', 'https:': 'mqtts:' }[url?.protocol ?? ''] ?? url?.protocol;
@@ -61,7 +59,7 @@ const mqttUrl = z.string().transform((value, context): Embeddable => {
 
 /** A host, host:port or URL; https where the port is 443. */
 function httpEndpoint(defaultPort?: number) {
-  return z.string().transform((value, context): Embeddable => {
+  return z.string().transform((value, context): string => {
     if (value === 'embedded') return value;
     const withScheme = /^https?:\/\//.test(value) ? value : `${/:443$/.test(value) ? 'https' : 'http'}://${value}`;
     if (!URL.canParse(withScheme)) {

@@ -37,8 +37,6 @@ const ENVELOPE_BYTES = 4_096;
 export class Fire {
   readonly #parts: FireParts;
   readonly #gate: Gate;
-  /** Firings sent to the platform, repetitions included. */
-  sent = 0;
   /** Bytes of messages that one firing may hold. */
   maxBytes = Number.POSITIVE_INFINITY;
 
@@ -139,7 +137,6 @@ export class Fire {
     // Made anew for each attempt: its parameter token expires.
     const { receipt: receiptTo, parameters } = callbacks(firing.batchId);
     const payload = firingPayload(firing, site, receiptTo, parameters);
-    this.sent += 1;
     const answer = await platform.fire(firing.registration.trigger, payload, signal);
     if (answer.kind !== 'accepted') return answer;
     const all: Outcome = { kind: 'settled', settlement: { confirmed: [...firing.events], parked: [] } };

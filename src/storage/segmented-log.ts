@@ -62,7 +62,7 @@ const STALL_RETRY_MS = 250;
 /** As many commits in a row of fewer records each make it worth while to try lingering. */
 const SMALL_COMMIT = 8;
 /** The largest payload; a larger length on disk is damage. */
-export const MAX_RECORD_BYTES = 512 * 1024 * 1024;
+const MAX_RECORD_BYTES = 512 * 1024 * 1024;
 
 interface Segment {
   readonly number: number;

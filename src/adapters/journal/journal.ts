@@ -176,11 +176,6 @@ export class FileJournal implements Journal {
     return this.#events.bytes;
   }
 
-  /** How many fdatasyncs of events there were since the start. */
-  get commits(): number {
-    return this.#events.commits;
-  }
-
   /** Why the journal cannot be written at the moment, if it can't. */
   get stalledBy(): Error | undefined {
     return this.#events.stalledBy;
