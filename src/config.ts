@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { mqttRegistrationSchema, mqttRegistrations, type Registration } from './core/registration.ts';
+import { type MqttRegistration, mqttRegistrationSchema, mqttRegistrations } from './core/registration.ts';
 
 /**
  * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and `configmap.yml` come.
@@ -165,6 +165,18 @@ export const settings = {
       '`embedded`, or mqtt://, mqtts://, ws://, wss:// (http:// is taken as mqtt://), with user:password@ if needed; mqtt://USER:PASSWORD@embedded is the embedded broker with a login',
     help: "The site's MQTT broker.",
   }),
+  mqttTlsCertFile: setting({
+    parse: text('a path'),
+    allowed: 'a PEM file',
+    help: 'The certificate that is shown to MQTT brokers, where they want one.',
+    example: '/etc/fogwhisk/mqtt-client.pem',
+  }),
+  mqttTlsKeyFile: setting({
+    parse: text('a path'),
+    allowed: 'a PEM file',
+    help: 'Its private key; by default in the same file.',
+    example: '/etc/fogwhisk/mqtt-client.key',
+  }),
   mqttTopics: setting({
     parse: json(z.array(mqttRegistrationSchema)),
     fallback: '[{"topic":"test"}]',
@@ -220,6 +232,12 @@ export const settings = {
     allowed: '`receipt`, `activation` or `accepted`',
     help: "What confirms a firing: the action's receipt; the activation records that say the action succeeded; or the platform's having accepted it, which says nothing of the action.",
   }),
+  tlsCaFile: setting({
+    parse: text('a path'),
+    allowed: 'a PEM file',
+    help: 'Certificates of further authorities that are trusted for MQTT, CouchDB, OpenWhisk and InfluxDB. Certificates are always verified.',
+    example: '/etc/fogwhisk/ca.pem',
+  }),
   drainSeconds: setting({
     parse: whole(0, 3_600),
     fallback: '4',
@@ -237,6 +255,12 @@ export const settings = {
     secret: true,
     allowed: 'UUID:KEY',
     help: 'The OpenWhisk key. Made at the first start for the embedded OpenWhisk, where it is that of the namespace `guest`.',
+  }),
+  owSystemAuth: setting({
+    parse: openwhiskKey,
+    secret: true,
+    allowed: 'UUID:KEY',
+    help: "The key of the namespace `whisk.system`, into which `fogwhisk deploy` puts the feeds of alarms. Without it they go into owAuth's namespace. The embedded OpenWhisk has it already.",
   }),
   couchdbGateway: setting({
     parse: httpEndpoint(),
@@ -393,7 +417,11 @@ type Values = {
 type OptionalKey =
   | 'providerUrl'
   | 'providerToken'
+  | 'tlsCaFile'
+  | 'mqttTlsCertFile'
+  | 'mqttTlsKeyFile'
   | 'owAuth'
+  | 'owSystemAuth'
   | 'couchdbExtPort'
   | 'couchdbPassword'
   | 'influxLocalToken'
@@ -401,7 +429,7 @@ type OptionalKey =
   | 'influxCentralToken';
 
 export interface Config extends Values {
-  readonly registrations: readonly Registration[];
+  readonly registrations: readonly MqttRegistration[];
 }
 
 /** One thing that is wrong with a configuration. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -7,6 +8,7 @@ import { OpenwhiskPlatform } from './adapters/openwhisk/platform.ts';
 import { systemClock } from './adapters/system/clock.ts';
 import type { Config } from './config.ts';
 import { type Books, emptyBooks } from './core/event.ts';
+import type { Registration } from './core/registration.ts';
 import { parameterToken, receiptToken } from './core/token.ts';
 import type { Credentials } from './credentials.ts';
 import { listenError } from './embedded/http.ts';
@@ -14,7 +16,7 @@ import type { Endpoints } from './embedded-site.ts';
 import { Fire, type Obstacle } from './flows/fire.ts';
 import { Ingest } from './flows/ingest.ts';
 import { ReceiptInbox } from './http/receipt-inbox.ts';
-import { createServer, type SiteStatus } from './http/server.ts';
+import { createServer, type RegistrationStatus, type SiteStatus } from './http/server.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;
@@ -50,21 +52,31 @@ export async function startService(
     clock: systemClock,
     log,
   });
-  const broker = new MqttBroker({
-    ...endpoints.mqtt,
-    clientId: `fogwhisk-${site}`,
-    receiveMaximum: RECEIVE_MAXIMUM,
-    stateFile: join(config.dataDir, 'subscriptions.json'),
-    log,
-  });
-  const platform = new OpenwhiskPlatform(endpoints.openwhisk.url, endpoints.openwhisk.auth);
+  const brokers = new Map<string, MqttBroker>();
+  const openBroker = (url: string, login?: { username: string; password: string }): MqttBroker => {
+    const digest = createHash('sha256').update(url).digest('hex').slice(0, 16);
+    const broker = new MqttBroker({
+      ...(url === '' ? endpoints.mqtt : { url, version: 5, ...login, secureContext: endpoints.mqtt.secureContext }),
+      clientId: `fogwhisk-${site}`,
+      receiveMaximum: RECEIVE_MAXIMUM,
+      stateFile: join(config.dataDir, url === '' ? 'subscriptions.json' : `subscriptions-${digest}.json`),
+      log,
+    });
+    brokers.set(url, broker);
+    return broker;
+  };
+  const platform = new OpenwhiskPlatform(
+    endpoints.openwhisk.url,
+    endpoints.openwhisk.auth,
+    endpoints.openwhisk.secureContext,
+  );
   const inbox = new ReceiptInbox();
   const obstacles = new Map<string, Obstacle>();
 
   const status = (): SiteStatus => ({
     site,
     version,
-    broker: broker.connected ? 'connected' : 'disconnected',
+    broker: brokers.get('')!.connected ? 'connected' : 'disconnected',
     journal: {
       bytes: journal.bytes,
       full: journal.isFull,
@@ -73,24 +85,33 @@ export async function startService(
     },
     books: total(journal.books.values()),
     registrations: [
-      ...registrations.map(({ name, topic, trigger }) => {
-        const obstacle = obstacles.get(name);
-        return { name, topic, trigger, books: journal.books.get(name) ?? emptyBooks(), ...(obstacle && { obstacle }) };
-      }),
+      ...running.registrations.map(describe),
       // Messages that nobody registered for, and those of registrations that are gone.
       ...[...journal.books]
-        .filter(([name]) => !registrations.some((registration) => registration.name === name))
+        .filter(([name]) => !running.registrations.some((registration) => registration.name === name))
         .map(([name, books]) => ({ name: name || '(none)', topic: '', trigger: '', books })),
     ],
   });
-  let ingest: Ingest | undefined;
+  const describe = (registration: Registration): RegistrationStatus => {
+    const { name, trigger, kind } = registration;
+    const obstacle = obstacles.get(name);
+    const since = running.oldestPending(name);
+    return {
+      name,
+      topic: kind === 'mqtt' ? registration.topics.join(' ') : '',
+      trigger,
+      books: journal.books.get(name) ?? emptyBooks(),
+      ...(since !== undefined && { pendingSince: isoTime(since) }),
+      ...(obstacle && { obstacle }),
+    };
+  };
   const server = createServer({
     inbox,
     parked: {
       count: () => journal.parked.count,
       list: (filter) => journal.parked.list(filter),
       get: (id) => journal.parked.get(id),
-      redrive: (ids, body) => ingest!.redrive(ids, body),
+      redrive: (ids, body) => running.redrive(ids, body),
       discard: (ids) => journal.discard(ids),
     },
     token: credentials.providerToken,
@@ -146,15 +167,14 @@ export async function startService(
       }
     },
   });
-  ingest = new Ingest(registrations, {
-    broker,
+  const running = new Ingest(registrations, {
+    broker: openBroker,
     journal,
     fire,
     clock: systemClock,
     log,
     dedupeWindowMs: config.dedupeWindowMs,
   });
-  const running = ingest;
   return {
     url,
     status,
@@ -166,6 +186,11 @@ export async function startService(
       await server.close();
     },
   };
+}
+
+/** ns since 1970 as people read it. */
+function isoTime(ns: bigint): string {
+  return new Date(Number(ns / 1_000_000n)).toISOString();
 }
 
 function total(all: Iterable<Readonly<Books>>): Books {

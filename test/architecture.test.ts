@@ -16,7 +16,8 @@ const ARROWS: Record<string, string[]> = {
   'src/embedded/http.ts': ['src/core'],
   'src/embedded/*': ['src/core', 'src/storage', 'src/embedded/http.ts'],
   'src/config.ts': ['src/core'],
-  'src/credentials.ts': ['src/config.ts', 'src/storage'],
+  'src/tls.ts': ['src/core', 'src/config.ts'],
+  'src/credentials.ts': ['src/config.ts', 'src/tls.ts', 'src/storage'],
   'src/embedded-site.ts': ['src/config.ts', 'src/credentials.ts', 'src/embedded'],
   'src/service.ts': [
     'src/core',

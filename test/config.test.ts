@@ -47,8 +47,8 @@ describe('the configuration', () => {
     expect(Object.values(map.data).every((value) => typeof value === 'string')).toBe(true);
     const config = loadConfig(file, {});
     expect(config).toMatchObject({ datacenterId: '1', simulate: true, mqttUrl: 'embedded', providerPort: 3000 });
-    expect(config.registrations.map(({ topic, qos, trigger }) => ({ topic, qos, trigger }))).toContainEqual({
-      topic: 'test',
+    expect(config.registrations.map(({ topics, qos, trigger }) => ({ topics, qos, trigger }))).toContainEqual({
+      topics: ['test'],
       qos: 1,
       trigger: 'addReadingToDbTrigger',
     });

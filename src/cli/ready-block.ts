@@ -28,7 +28,7 @@ export async function readyBlock(
 
   const addresses = [{ name: 'fogwhisk', url: providerUrl }, ...started];
   const broker = new URL(mqtt.url);
-  const topic = topicFor(config.registrations[0]?.topic ?? 'test');
+  const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
   const flux = `from(bucket: "${config.influxLocalBucket}") |> range(start: -1h) |> last()`;
   const lines = [
     '',

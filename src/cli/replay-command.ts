@@ -1,5 +1,6 @@
 import { loadConfig } from '../config.ts';
 import { mqttEndpoint } from '../embedded-site.ts';
+import { loadTls } from '../tls.ts';
 import { configFile } from './config-file.ts';
 import { replay } from './replay.ts';
 import { topicFor } from './station.ts';
@@ -15,14 +16,16 @@ export interface ReplayCommandOptions {
 /** `fogwhisk replay FILE.csv`: exit code 0 only if every message was acknowledged. */
 export async function replayCommand(file: string, options: ReplayCommandOptions): Promise<void> {
   const config = loadConfig(configFile(options.config), process.env);
-  const { time, rate, device, topic = topicFor(config.registrations[0]?.topic ?? 'test') } = options;
+  const { time, rate, device, topic = topicFor(config.registrations[0]?.topics[0] ?? 'test') } = options;
   const { isEmbedded, url, username, password } = mqttEndpoint(config.mqttUrl);
+  const { brokerSecureContext: secureContext } = await loadTls(config);
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   const { published, acknowledged } = await replay({
     file,
     brokerUrl: isEmbedded ? `mqtt://127.0.0.1:${config.embeddedMqttPort}` : url,
     ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
+    secureContext,
     topic,
     datacenterId: config.datacenterId,
     ...(time !== undefined && { timeColumn: time }),

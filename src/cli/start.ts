@@ -37,7 +37,7 @@ export async function start(options: { config?: string }, version: string): Prom
     await service.subscribed;
     if (config.simulate) {
       const { startStation, topicFor } = await import('./station.ts');
-      const topic = topicFor(config.registrations[0]?.topic ?? 'test');
+      const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
       const station = startStation({ ...embedded.endpoints.mqtt, topic, datacenterId: config.datacenterId, log });
       undo.push(() => station.stop());
     }

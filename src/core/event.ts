@@ -1,4 +1,7 @@
-/** One MQTT message that matched one registration. Id, time and registration are fixed when it is journalled. */
+/**
+ * One MQTT message that matched one registration, or an instant of an alarm, or a follow-up firing.
+ * Id, time and registration are fixed when it is journalled.
+ */
 export interface Event {
   /** Its receive time as decimal text: no other event of the site has it. */
   readonly id: string;
@@ -6,9 +9,12 @@ export interface Event {
   readonly receivedAt: bigint;
   /** Name of the registration; '' for a message that no registration matched. */
   readonly registration: string;
+  /** The message's topic; the key of what is no message. */
   readonly topic: string;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  /** It is no message: its key is known to the site once only, and its body is the trigger's payload (a JSON object). */
+  readonly keyed: boolean;
   readonly body: Uint8Array;
   /** Its number among the site's events; later ones have greater numbers. */
   readonly sequence: number;

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Event, ParkReason } from './event.ts';
-import type { Registration } from './registration.ts';
+import { type Registration, triggerSchema } from './registration.ts';
 
 /** Events of one registration that are fired together, under one id for as long as they are repeated. */
 export interface Firing {
@@ -16,19 +17,43 @@ export interface Callback {
   readonly token: string;
 }
 
+/** The first of these events that can be fired together; those that are no messages only as one widened window. */
+export function nextFiring(registration: Registration, site: string, events: readonly Event[]): Firing {
+  const first = events[0]!;
+  if (!first.keyed) return { batchId: randomUUID(), registration, events };
+  let count = 1;
+  if (registration.kind === 'next') {
+    const payloads = events.map(ownPayload);
+    while (count < events.length && isNeighbour(payloads[count - 1]!, payloads[count]!)) count += 1;
+  }
+  // The same at every attempt, after a restart too: what must not happen twice can be told by it.
+  const digest = createHash('sha256').update(`${site} ${first.id}`).digest('hex').slice(0, 32);
+  const batchId = digest.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return { batchId, registration, events: events.slice(0, count) };
+}
+
 /** The trigger's payload, as JSON text. */
 export function firingPayload(firing: Firing, site: string, receipt: Callback, parameters: Callback): string {
   const { batchId, registration, events } = firing;
   const first = events[0]!;
+  const extra = registration.parameters ? membersOf(registration.parameters) : '';
   const callbacks = `"batchId":${JSON.stringify(batchId)},"receipt":${JSON.stringify(receipt)},"parameters":${JSON.stringify(parameters)}`;
+  const origin = `"site":${JSON.stringify(site)},"registration":${JSON.stringify(registration.name)}`;
+  if (first.keyed) {
+    const { type: ownType, ...members } = ownPayload(first);
+    const type = registration.kind === 'alarm' ? 'alarm' : (ownType ?? 'next');
+    const to = events.length > 1 && windowOf(ownPayload(events.at(-1)!))?.to;
+    const window = to && { window: { from: windowOf(members)!.from, to } };
+    return `{${extra}${membersOf({ ...members, ...window })}"type":${JSON.stringify(type)},${callbacks},${origin}}`;
+  }
   if (registration.batch.format === 'compat') {
-    return `{"type":"message","topic":${JSON.stringify(first.topic)},${bodyJson(first.body)},${messageFields(first)},${callbacks}}`;
+    return `{${extra}"type":"message","topic":${JSON.stringify(first.topic)},${bodyJson(first.body)},${messageFields(first)},${callbacks}}`;
   }
   // Written piece by piece: a batch's bodies are quoted once and nothing else is copied.
   const messages = events.map(
     (event) => `{${messageFields(event)},"topic":${JSON.stringify(event.topic)},${bodyJson(event.body)}}`,
   );
-  return `{"type":"messages",${callbacks},"site":${JSON.stringify(site)},"registration":${JSON.stringify(registration.name)},"messages":[${messages.join(',')}]}`;
+  return `{${extra}"type":"messages",${callbacks},${origin},"messages":[${messages.join(',')}]}`;
 }
 
 function messageFields({ id, receivedAt, qos, retain }: Event): string {
@@ -42,19 +67,74 @@ function bodyJson(body: Uint8Array): string {
     : `"body":"${bytes.toString('base64')}","encoding":"base64"`;
 }
 
+/** The members of a JSON object, each with a comma after it. */
+function membersOf(object: Readonly<Record<string, unknown>>): string {
+  const json = JSON.stringify(object);
+  return json === '{}' ? '' : `${json.slice(1, -1)},`;
+}
+
 /** Roughly how many bytes an event takes in a payload; never less than it does for text without control characters. */
 export function payloadBytes(event: Event): number {
   return 160 + event.topic.length * 2 + Math.ceil(event.body.length * 1.35);
 }
 
+type Payload = Readonly<Record<string, unknown>>;
+
+/** The payload of an event that is no message; empty if somebody mended it into something else. */
+function ownPayload({ body }: Event): Payload {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Whether two follow-up firings ask for the same but for their windows, the second beginning where the first ends. */
+function isNeighbour(a: Payload, b: Payload): boolean {
+  const from = windowOf(b)?.from;
+  if (from === undefined || windowOf(a)?.to !== from) return false;
+  return JSON.stringify({ ...a, window: null }) === JSON.stringify({ ...b, window: null });
+}
+
+function windowOf({ window }: Payload): { from: string; to: string } | undefined {
+  const { from, to } = (window ?? {}) as { from?: unknown; to?: unknown };
+  return typeof from === 'string' && typeof to === 'string' ? { from, to } : undefined;
+}
+
+/** How long a firing's receipt is waited for, in ms; a follow-up firing may say so itself. */
+export function receiptTimeoutMs({ registration, events }: Firing, otherwiseMs: number): number {
+  const seconds = events[0]!.keyed && ownPayload(events[0]!).receiptTimeoutSeconds;
+  return typeof seconds === 'number' && seconds > 0 && seconds <= MAX_RECEIPT_TIMEOUT_SECONDS
+    ? seconds * 1_000
+    : (registration.receiptTimeoutMs ?? otherwiseMs);
+}
+
+const MAX_RECEIPT_TIMEOUT_SECONDS = 86_400;
+
+const reasonSchema = { code: z.string().max(256), message: z.string().max(10_000) };
+
+/** A firing that an action asks for as the next step, once for each key. */
+const nextSchema = z.object({
+  trigger: triggerSchema,
+  payload: z.record(z.string(), z.unknown()),
+  key: z.string().min(1).max(1_024),
+  receiptTimeoutSeconds: z.number().positive().max(MAX_RECEIPT_TIMEOUT_SECONDS).optional(),
+});
+
+export type NextStep = z.output<typeof nextSchema>;
+
 /** The answer of an action to a firing (DESIGN: "receipt"). */
 export const receiptSchema = z.object({
   batchId: z.string().min(1).max(256),
-  stored: z.union([z.literal('all'), z.array(z.string().max(64)).max(100_000)]),
+  stored: z.union([z.literal('all'), z.array(z.string().max(64)).max(100_000)]).default([]),
   refused: z
-    .array(z.object({ id: z.string().max(64), code: z.string().max(256), message: z.string().max(10_000) }))
+    .array(z.object({ id: z.string().max(64), ...reasonSchema }))
     .max(100_000)
     .default([]),
+  /** The action could not do its work now, and nothing is settled; it wants the firing again, `afterMs` later at least. */
+  failed: z.object({ ...reasonSchema, afterMs: z.number().min(0).max(86_400_000).optional() }).optional(),
+  next: z.array(nextSchema).max(1_000).default([]),
 });
 
 export type Receipt = z.output<typeof receiptSchema>;
@@ -63,13 +143,27 @@ export type Receipt = z.output<typeof receiptSchema>;
 export interface Settlement {
   readonly confirmed: Event[];
   readonly parked: Array<{ event: Event; reason: ParkReason }>;
+  /** To be journalled before the rest is settled. */
+  readonly next: Array<{ step: NextStep; parent: Event }>;
+}
+
+export function emptySettlement(): Settlement {
+  return { confirmed: [], parked: [], next: [] };
+}
+
+/** Adds what a further firing came to. */
+export function addSettlement(to: Settlement, { confirmed, parked, next }: Settlement): void {
+  to.confirmed.push(...confirmed);
+  to.parked.push(...parked);
+  to.next.push(...next);
 }
 
 /** Applies a receipt to its firing: refused wins over stored, and ids of other firings count for nothing. */
 export function settlementOf(firing: Firing, receipt: Receipt): Settlement {
   const refused = new Map(receipt.refused.map(({ id, code, message }) => [id, { code, message }]));
   const stored = receipt.stored === 'all' ? undefined : new Set(receipt.stored);
-  const settlement: Settlement = { confirmed: [], parked: [] };
+  const parent = firing.events[0]!;
+  const settlement = { ...emptySettlement(), next: receipt.next.map((step) => ({ step, parent })) };
   for (const event of firing.events) {
     const reason = refused.get(event.id);
     if (reason) settlement.parked.push({ event, reason });

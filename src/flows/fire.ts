@@ -1,6 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import type { Event } from '../core/event.ts';
-import { type Callback, type Firing, firingPayload, type Settlement, settlementOf } from '../core/firing.ts';
+import {
+  addSettlement,
+  type Callback,
+  emptySettlement,
+  type Firing,
+  firingPayload,
+  nextFiring,
+  receiptTimeoutMs,
+  type Settlement,
+  settlementOf,
+} from '../core/firing.ts';
 import type { Registration } from '../core/registration.ts';
 import { retryDelayMs } from '../core/retry.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -10,8 +19,11 @@ import { Gate, type Visit } from './gate.ts';
 
 /** Why a registration's firings don't get through at the moment. */
 export interface Obstacle {
-  readonly code: 'NO_ACTIVE_RULE' | 'REFUSED' | 'THROTTLED' | 'UNAVAILABLE' | 'NO_RECEIPT' | 'ACTION_FAILED';
+  /** One of `NO_ACTIVE_RULE`, `REFUSED`, `THROTTLED`, `UNAVAILABLE`, `NO_RECEIPT`, `ACTION_FAILED`, or the action's own. */
+  readonly code: string;
   readonly reason: string;
+  /** The platform's answer, where it refuses. */
+  readonly status?: number;
 }
 
 export interface FireParts {
@@ -65,14 +77,14 @@ export class Fire {
    * @returns what is in neither list is unsettled still
    */
   async batch(registration: Registration, take: () => Promise<Event[]>, signal: AbortSignal): Promise<Settlement> {
-    if (!(await this.#gate.enter(registration.name, signal))) return { confirmed: [], parked: [] };
+    if (!(await this.#gate.enter(registration.name, signal))) return emptySettlement();
     const events = await take().catch((error: unknown) => {
       this.#gate.leave('answered');
       throw error;
     });
     if (events.length > 0) return this.#events(registration, events, signal, true);
     this.#gate.leave('answered');
-    return { confirmed: [], parked: [] };
+    return emptySettlement();
   }
 
   async #events(
@@ -81,12 +93,11 @@ export class Fire {
     signal: AbortSignal,
     admitted: boolean,
   ): Promise<Settlement> {
-    const settlement: Settlement = { confirmed: [], parked: [] };
+    const settlement = emptySettlement();
     for (let rest = events; rest.length > 0 && !signal.aborted; ) {
-      const part = await this.#firing({ batchId: randomUUID(), registration, events: rest }, signal, admitted);
+      const part = await this.#firing(nextFiring(registration, this.#parts.site, rest), signal, admitted);
       admitted = false;
-      settlement.confirmed.push(...part.confirmed);
-      settlement.parked.push(...part.parked);
+      addSettlement(settlement, part);
       const settled = new Set([...part.confirmed, ...part.parked.map(({ event }) => event)]);
       rest = rest.filter((event) => !settled.has(event));
     }
@@ -122,38 +133,43 @@ export class Fire {
         onObstacle(registration, obstacleOf(outcome));
         // An attempt whose answer was lost may have reached the action all the same.
         const late = await expected.arrived(waitMs(outcome, failures, clock.random()), signal);
-        settlement = late && settlementOf(firing, late);
+        settlement = late && !late.failed ? settlementOf(firing, late) : undefined;
       }
       if (settlement) {
         onObstacle(registration, undefined);
         return settlement;
       }
     }
-    return { confirmed: [], parked: [] };
+    return emptySettlement();
   }
 
   async #attempt(firing: Firing, expected: ExpectedReceipt, signal: AbortSignal): Promise<Outcome> {
-    const { platform, receiptTimeoutMs, site, callbacks } = this.#parts;
+    const { platform, site, callbacks } = this.#parts;
+    const { trigger, auth } = firing.registration;
+    const timeoutMs = receiptTimeoutMs(firing, this.#parts.receiptTimeoutMs);
     // Made anew for each attempt: its parameter token expires.
     const { receipt: receiptTo, parameters } = callbacks(firing.batchId);
     const payload = firingPayload(firing, site, receiptTo, parameters);
-    const answer = await platform.fire(firing.registration.trigger, payload, signal);
+    const answer = await platform.fire(trigger, payload, signal, auth);
     if (answer.kind !== 'accepted') return answer;
-    const all: Outcome = { kind: 'settled', settlement: { confirmed: [...firing.events], parked: [] } };
+    const all: Outcome = { kind: 'settled', settlement: { ...emptySettlement(), confirmed: [...firing.events] } };
     // The predecessor's actions know no receipts: with them, accepted must do.
     const confirmBy = firing.registration.batch.format === 'compat' ? 'accepted' : this.#parts.confirmBy;
     switch (confirmBy) {
       case 'accepted':
         return all;
       case 'activation': {
-        const outcome = await platform.outcome(answer.activationId, receiptTimeoutMs, signal);
+        const outcome = await platform.outcome(answer.activationId, timeoutMs, signal);
         if (outcome === 'succeeded') return all;
-        return outcome === 'failed' ? { kind: 'actionFailed' } : { kind: 'noReceipt', afterMs: receiptTimeoutMs };
+        return outcome === 'failed' ? { kind: 'actionFailed' } : { kind: 'noReceipt', afterMs: timeoutMs };
       }
       case 'receipt': {
-        const receipt = await expected.arrived(receiptTimeoutMs, signal);
-        if (!receipt) return { kind: 'noReceipt', afterMs: receiptTimeoutMs };
-        return { kind: 'settled', settlement: settlementOf(firing, receipt) };
+        const receipt = await expected.arrived(timeoutMs, signal);
+        if (!receipt) return { kind: 'noReceipt', afterMs: timeoutMs };
+        if (receipt.failed) return { kind: 'deferred', ...receipt.failed };
+        const settlement = settlementOf(firing, receipt);
+        if (settlement.confirmed.length + settlement.parked.length > 0) return { kind: 'settled', settlement };
+        return { kind: 'deferred', code: 'NOTHING_STORED', message: "the action's receipt names none of its events" };
       }
     }
   }
@@ -164,12 +180,12 @@ export class Fire {
         code: 'PAYLOAD_TOO_LARGE',
         message: 'the platform refuses the message alone as larger than its payload limit',
       };
-      return { confirmed: [], parked: [{ event: events[0]!, reason }] };
+      return { ...emptySettlement(), parked: [{ event: events[0]!, reason }] };
     }
     const middle = Math.ceil(events.length / 2);
-    const first = await this.#events(registration, events.slice(0, middle), signal, false);
-    const second = await this.#events(registration, events.slice(middle), signal, false);
-    return { confirmed: [...first.confirmed, ...second.confirmed], parked: [...first.parked, ...second.parked] };
+    const settlement = await this.#events(registration, events.slice(0, middle), signal, false);
+    addSettlement(settlement, await this.#events(registration, events.slice(middle), signal, false));
+    return settlement;
   }
 }
 
@@ -184,7 +200,14 @@ function visitOf(outcome: Outcome): Visit {
 type Failure =
   | Exclude<FireAnswer, { kind: 'accepted' | 'tooLarge' }>
   | { readonly kind: 'noReceipt'; readonly afterMs: number }
-  | { readonly kind: 'actionFailed' };
+  | { readonly kind: 'actionFailed' }
+  /** The action's own word: not now. */
+  | {
+      readonly kind: 'deferred';
+      readonly code: string;
+      readonly message: string;
+      readonly afterMs?: number | undefined;
+    };
 
 function waitMs(failure: Failure, failures: number, random: number): number {
   switch (failure.kind) {
@@ -193,6 +216,8 @@ function waitMs(failure: Failure, failures: number, random: number): number {
       return retryDelayMs(failures, random, HELD_RETRY);
     case 'actionFailed':
       return retryDelayMs(failures, random, HELD_RETRY);
+    case 'deferred':
+      return Math.max(retryDelayMs(failures, random, HELD_RETRY), failure.afterMs ?? 0);
     case 'unavailable':
       return retryDelayMs(failures, random);
     case 'throttled': // the gate waits
@@ -206,13 +231,19 @@ function obstacleOf(failure: Failure): Obstacle {
     case 'noActiveRule':
       return { code: 'NO_ACTIVE_RULE', reason: 'no active rule binds the trigger to an action' };
     case 'refused':
-      return { code: 'REFUSED', reason: `the platform refuses the firing (HTTP ${failure.status}): ${failure.reason}` };
+      return {
+        code: 'REFUSED',
+        reason: `the platform refuses the firing (HTTP ${failure.status}): ${failure.reason}`,
+        status: failure.status,
+      };
     case 'throttled':
       return { code: 'THROTTLED', reason: "the platform's limit of firings or invocations per minute is reached" };
     case 'unavailable':
       return { code: 'UNAVAILABLE', reason: `the platform does not answer: ${failure.reason}` };
     case 'actionFailed':
       return { code: 'ACTION_FAILED', reason: 'the action failed; its activation record says why' };
+    case 'deferred':
+      return { code: failure.code, reason: failure.message };
     case 'noReceipt':
       return { code: 'NO_RECEIPT', reason: `no receipt from the action within ${failure.afterMs / 1_000} s` };
   }

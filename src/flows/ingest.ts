@@ -3,14 +3,16 @@ import { crc32 } from 'node:zlib';
 import type { Logger } from 'pino';
 import { Copies } from '../core/copies.ts';
 import type { Event } from '../core/event.ts';
-import { notedPacket } from '../core/redeliveries.ts';
-import type { Registration } from '../core/registration.ts';
+import type { Settlement } from '../core/firing.ts';
+import { notedPacket, type Redeliveries } from '../core/redeliveries.ts';
+import { type MqttRegistration, nextRegistration, type Registration, triggerOfNext } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { EventIntake } from '../ports/event-intake.ts';
 import type { Journal, ParkedEvent } from '../ports/journal.ts';
 import type { Fire } from './fire.ts';
-import { WaitingEvents } from './waiting-events.ts';
+import { type FiringUnderWay, WaitingEvents } from './waiting-events.ts';
 
 /**
  * The path of a reading, from the broker's packet to its known fate:
@@ -19,9 +21,10 @@ import { WaitingEvents } from './waiting-events.ts';
  *     commit     journal durable → acknowledge to the broker
  *     follow     what is durable, in order → into its registration's waiting events
  *     dispatch   a batch is ripe (count, bytes or linger) → fire
- *     settle     confirmed → settled in the journal; refused → parked with its reason
+ *     settle     next steps journalled; confirmed → settled in the journal; refused → parked with its reason
  *
- * Everything after `commit` starts from the journal alone, so a restart goes on where a kill -9 struck.
+ * Everything after `commit` starts from the journal alone, so a restart goes on where a kill -9 struck. Instants of
+ * alarms and next steps of actions enter by `accept` and go the same way.
  */
 
 /** Bytes taken and not yet durable, at which the broker is asked to keep the rest. */
@@ -34,7 +37,8 @@ const STOP_GRACE_MS = 1_000;
 const FIRINGS_PER_REGISTRATION = 4;
 
 export interface IngestParts {
-  readonly broker: Broker;
+  /** A broker's connection; '' is the site's own. */
+  readonly broker: (url: string, login: MqttRegistration['login']) => Broker;
   readonly journal: Journal;
   readonly fire: Fire;
   readonly clock: Clock;
@@ -43,19 +47,38 @@ export interface IngestParts {
   readonly dedupeWindowMs: number;
 }
 
+/** A registration, and the subscription of one of its topics. */
+interface Wanted {
+  readonly registration: MqttRegistration;
+  readonly identifier: number;
+}
+
+/** A broker, and what is wanted from it. */
+interface Source {
+  readonly broker: Broker;
+  /** '' is the site's own. */
+  readonly url: string;
+  readonly redeliveries: Redeliveries;
+  index: TopicIndex<Wanted>;
+  /** The connection that the last message came by. */
+  connection: number;
+  /** Those of the commit that is under way. */
+  tickets: AcknowledgeTicket[];
+}
+
 /** An event, the last of a message's with the ticket; a ticket alone where the journal has the message already. */
 interface Arrival {
   readonly event: Event | undefined;
   readonly ticket: AcknowledgeTicket | undefined;
+  readonly source: Source | undefined;
 }
 
-export class Ingest {
+export class Ingest implements EventIntake {
   readonly #parts: IngestParts;
   readonly #waiting = new Map<string, WaitingEvents>();
-  readonly #index: TopicIndex<Registration>;
-  readonly #identifiers = new Map<string, number>();
+  readonly #sources = new Map<string, Source>();
+  readonly #bodies = { freeBytes: MAX_BODY_BYTES };
   readonly #copies: Copies | undefined;
-  #connection = 0;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
   /** What arrived and is not yet durable, in order. */
@@ -65,25 +88,68 @@ export class Ingest {
   #followed = 0;
   #following: Promise<void> | undefined;
   #followAgain = false;
+  #started = false;
   #draining = false;
 
   constructor(registrations: readonly Registration[], parts: IngestParts) {
     this.#parts = parts;
     setMaxListeners(0, this.#stopping.signal); // each firing under way listens
     if (parts.dedupeWindowMs > 0) this.#copies = new Copies(parts.dedupeWindowMs);
-    this.#index = new TopicIndex(registrations.map((registration) => [registration.topic, registration]));
-    const bodies = { freeBytes: MAX_BODY_BYTES };
-    for (const registration of registrations) {
-      this.#waiting.set(registration.name, new WaitingEvents(registration, bodies));
-      this.#identifiers.set(registration.topic, subscriptionIdentifier(registration.topic));
-    }
+    this.#source('', undefined);
+    this.apply(registrations);
   }
 
-  /** Goes on with what the journal holds, and takes what the broker has; resolves when every topic is subscribed. */
+  /** Goes on with what the journal holds, and takes what the brokers have; resolves when every topic of the site's own broker is subscribed. */
   async start(): Promise<void> {
+    this.#started = true;
     void this.#follow();
     void this.#parts.fire.learnLimits(this.#stopping.signal);
-    await this.#parts.broker.start(this.#subscriptions(), (message) => this.#take(message));
+    for (const source of this.#sources.values()) if (source.url !== '') void this.#open(source);
+    await this.#open(this.#sources.get('')!);
+  }
+
+  /** What is registered, the next steps of actions included. */
+  get registrations(): Registration[] {
+    return [...this.#waiting.values()].map(({ registration }) => registration);
+  }
+
+  /** When a registration's oldest event whose fate is not known was received, ns. */
+  oldestPending(registration: string): bigint | undefined {
+    return this.#waiting.get(registration)?.oldest;
+  }
+
+  pending(registration: string): number {
+    return this.#parts.journal.books.get(registration)?.pending ?? 0;
+  }
+
+  async accept(event: { registration: string; key: string; payload: string }): Promise<boolean> {
+    const { journal } = this.#parts;
+    await journal.hasRoom();
+    const accepted = this.#appendOnce(event);
+    await journal.durable();
+    return accepted;
+  }
+
+  /**
+   * Goes on with these registrations. Events of one that is gone are parked; those of one that has changed are fired as
+   * it says now, also what is under way.
+   */
+  apply(registrations: readonly Registration[]): void {
+    const wanted = new Map(registrations.map((registration) => [registration.name, registration]));
+    for (const waiting of [...this.#waiting.values()]) {
+      const { name, kind } = waiting.registration;
+      if (kind === 'next' || isSame(wanted.get(name), waiting.registration)) continue;
+      this.#waiting.delete(name);
+      waiting.clear();
+      const ended = Promise.all([...waiting.firings].map(({ done }) => done));
+      const next = wanted.get(name);
+      if (next) this.#register(next, ended);
+      else void this.#track(ended.then(() => this.#parkAll(name)));
+    }
+    for (const [name, registration] of wanted) {
+      if (!this.#waiting.has(name)) this.#register(registration, Promise.resolve());
+    }
+    this.#subscribe(registrations.filter((each) => each.kind === 'mqtt'));
   }
 
   /**
@@ -91,8 +157,8 @@ export class Ingest {
    * What is left stays in the journal.
    */
   async stop(deadlineMs: number): Promise<void> {
-    const { broker, clock, journal } = this.#parts;
-    await broker.stop();
+    const { clock, journal } = this.#parts;
+    await Promise.all([...this.#sources.values()].map(({ broker }) => broker.stop()));
     this.#draining = true;
     const given = new AbortController();
     const deadline = clock.sleep(deadlineMs, given.signal);
@@ -108,6 +174,7 @@ export class Ingest {
     await Promise.race([drained.catch(() => undefined), deadline]);
     given.abort();
     this.#stopping.abort();
+    for (const { stopping } of this.#waiting.values()) stopping.abort();
     // What a full disk holds up is in the journal still.
     await Promise.race([Promise.all(this.#firings), clock.sleep(STOP_GRACE_MS)]);
   }
@@ -121,9 +188,7 @@ export class Ingest {
     const changes = ids.flatMap((id) => {
       const row = journal.parkedRow(id);
       if (!row) return [];
-      const registration = this.#waiting.has(row.registration)
-        ? row.registration
-        : this.#index.match(row.topic)[0]?.name;
+      const registration = this.#waiting.has(row.registration) ? row.registration : this.#firstMatch(row.topic);
       return [{ id, registration: registration ?? row.registration, ...(body && { body }) }];
     });
     const events = await journal.redrive(changes);
@@ -131,68 +196,99 @@ export class Ingest {
     return events.length;
   }
 
-  /** One filter each, at the highest QoS that a registration asks for. */
-  #subscriptions(): Subscription[] {
-    const byFilter = new Map<string, Subscription>();
-    for (const { registration } of this.#waiting.values()) {
-      const { topic: filter, qos } = registration;
-      const known = byFilter.get(filter);
-      if (!known || known.qos < qos) byFilter.set(filter, { filter, qos, identifier: this.#identifiers.get(filter)! });
+  #firstMatch(topic: string): string | undefined {
+    for (const { index } of this.#sources.values()) {
+      const [first] = index.match(topic);
+      if (first) return first.registration.name;
     }
-    return [...byFilter.values()];
+    return undefined;
   }
 
-  #take(message: BrokerMessage): Promise<void> | undefined {
+  /** Takes up a registration, and what the journal has of it once firings of an earlier form of it have ended. */
+  #register(registration: Registration, ended: Promise<unknown>): void {
+    const journalled = this.#started && this.pending(registration.name) > 0;
+    const waiting = new WaitingEvents(registration, this.#bodies, journalled);
+    this.#waiting.set(registration.name, waiting);
+    if (!journalled) return;
+    void this.#track(ended.then(() => this.#refill(waiting)).then(() => this.#dispatch(waiting)));
+  }
+
+  /** Brings each broker's subscriptions and index to what is registered: one filter each, at the highest QoS asked for. */
+  #subscribe(registrations: readonly MqttRegistration[]): void {
+    for (const { broker, login } of registrations) this.#source(broker, login);
+    for (const source of this.#sources.values()) {
+      const { broker, url } = source;
+      const own = registrations.filter((registration) => registration.broker === url);
+      source.index = indexOf(own);
+      if (!this.#started) continue;
+      const subscribed = broker.subscribe(subscriptionsOf(own));
+      if (own.length > 0 || url === '') continue;
+      this.#sources.delete(url);
+      void subscribed.then(() => broker.stop());
+    }
+  }
+
+  #source(url: string, login: MqttRegistration['login']): Source {
+    const known = this.#sources.get(url);
+    if (known) return known;
+    const { broker, journal } = this.#parts;
+    const source: Source = {
+      broker: broker(url, login),
+      url,
+      redeliveries: journal.redeliveriesOf(url),
+      index: new TopicIndex(),
+      connection: 0,
+      tickets: [],
+    };
+    this.#sources.set(url, source);
+    if (this.#started) void this.#open(source);
+    return source;
+  }
+
+  #open(source: Source): Promise<void> {
+    const own = this.registrations.filter((each) => each.kind === 'mqtt').filter(({ broker }) => broker === source.url);
+    return source.broker.start(subscriptionsOf(own), (message) => this.#take(source, message));
+  }
+
+  #take(source: Source, message: BrokerMessage): Promise<void> | undefined {
     const { topic, payload: body, qos, retain, ticket } = message;
     const { journal, clock } = this.#parts;
-    if (ticket && this.#isRepeated(message, ticket)) {
-      this.#undurable.push({ event: undefined, ticket });
+    if (ticket && isRepeated(source, message, ticket)) {
+      this.#undurable.push({ event: undefined, ticket, source });
     } else {
-      const matching = this.#match(message);
-      // A message that nobody wants any more is kept too, and parked.
-      const names = matching.length > 0 ? matching.map(({ name }) => name) : [''];
-      if (this.#copies?.isCopy(topic, body, clock.now())) {
+      const names = match(source, message);
+      if (names.length === 0 || this.#copies?.isCopy(topic, body, clock.now())) {
         for (const registration of names) journal.countCopy(registration);
-        this.#undurable.push({ event: undefined, ticket });
+        this.#undurable.push({ event: undefined, ticket, source });
       } else {
         const last = names.length - 1;
         names.forEach((registration, index) => {
           const ours = index === last ? ticket : undefined;
-          const event = { registration, topic, qos, retain, body, ...(ours && { packetId: ours.packetId }) };
-          this.#undurable.push({ event: journal.append(event), ticket: ours });
+          const packet = ours && { packetId: ours.packetId, broker: source.url };
+          const event = journal.append({ registration, topic, qos, retain, body, ...packet });
+          this.#undurable.push({ event, ticket: ours, source });
         });
-        if (ticket) journal.redeliveries.note(notedPacket(ticket.packetId, topic, body));
+        if (ticket) source.redeliveries.note(notedPacket(ticket.packetId, topic, body));
       }
     }
     void this.#commit();
     return journal.undurableBytes > MAX_UNDURABLE_BYTES ? journal.durable() : journal.hasRoom();
   }
 
-  /** Whether the journal has the message already and only its acknowledgement was lost. */
-  #isRepeated({ dup, topic, payload }: BrokerMessage, { connection, packetId }: AcknowledgeTicket): boolean {
-    if (connection !== this.#connection) {
-      this.#connection = connection;
-      this.#parts.journal.redeliveries.reconnected();
-    }
-    return dup && this.#parts.journal.redeliveries.isRepeated(notedPacket(packetId, topic, payload));
-  }
-
-  /**
-   * The registrations that want a message. A broker may send one copy for every overlapping filter and says by which
-   * filters a copy came; then each copy counts for those only. Filters of an earlier configuration count for nothing.
-   */
-  #match({ topic, subscriptions }: BrokerMessage): readonly Registration[] {
-    const matching = this.#index.match(topic);
-    if (!subscriptions || matching.length < 2) return matching;
-    const named = matching.filter(({ topic }) => subscriptions.includes(this.#identifiers.get(topic)!));
-    return named.length > 0 ? named : matching;
+  /** Whether the event was not known. It is taken further when it is durable. */
+  #appendOnce(event: { registration: string; key: string; payload: string }): boolean {
+    const appended = this.#parts.journal.appendOnce(event);
+    if (!appended) return false;
+    this.#undurable.push({ event: appended, ticket: undefined, source: undefined });
+    void this.#commit();
+    return true;
   }
 
   /** Acknowledges what is durable, a whole commit of the journal at a time. */
   async #commit(): Promise<void> {
     if (this.#committing) return;
     this.#committing = true;
-    const { broker, journal } = this.#parts;
+    const { journal } = this.#parts;
     while (this.#undurable.length > 0) {
       try {
         await journal.durable();
@@ -200,17 +296,20 @@ export class Ingest {
         return; // closed while the disk takes nothing: the broker keeps what is not acknowledged
       }
       const end = journal.durableEnd;
-      const tickets: AcknowledgeTicket[] = [];
       const events: Event[] = [];
       let count = 0;
-      for (const { event, ticket } of this.#undurable) {
+      for (const { event, ticket, source } of this.#undurable) {
         if (event && event.end > end) break;
         if (event) events.push(event);
-        if (ticket) tickets.push(ticket);
+        if (ticket) source!.tickets.push(ticket);
         count += 1;
       }
       this.#undurable = count === this.#undurable.length ? [] : this.#undurable.slice(count);
-      broker.acknowledge(tickets);
+      for (const source of this.#sources.values()) {
+        if (source.tickets.length === 0) continue;
+        source.broker.acknowledge(source.tickets);
+        source.tickets = [];
+      }
       this.#accept(events);
     }
     this.#committing = false;
@@ -249,31 +348,44 @@ export class Ingest {
   }
 
   #wait(event: Event): void {
-    const waiting = this.#waiting.get(event.registration);
+    const waiting = this.#waiting.get(event.registration) ?? this.#nextStep(event.registration);
     if (!waiting) {
-      this.#track(this.#park([{ event, reason: unregistered(event) }]));
+      void this.#track(this.#park([{ event, reason: unregistered(event) }]));
       return;
     }
     waiting.add(event);
     this.#dispatch(waiting);
   }
 
+  /** The registration of next steps is made by its first event. */
+  #nextStep(name: string): WaitingEvents | undefined {
+    const step = triggerOfNext(name);
+    if (!step) return undefined;
+    const parent = step.of === undefined ? undefined : this.#waiting.get(step.of)?.registration;
+    if (step.of !== undefined && !parent) return undefined;
+    const waiting = new WaitingEvents(nextRegistration(step.trigger, parent), this.#bodies, false);
+    this.#waiting.set(name, waiting);
+    return waiting;
+  }
+
   /** Fires what is ripe, as far as firings of this registration are free. */
   #dispatch(waiting: WaitingEvents): void {
     const { registration } = waiting;
+    if (registration.held !== undefined) return;
     const limit = registration.ordered ? 1 : FIRINGS_PER_REGISTRATION;
-    while (waiting.unclaimed > 0 && waiting.firings < limit && !this.#stopping.signal.aborted) {
+    while (waiting.unclaimed > 0 && waiting.firings.size < limit && !waiting.stopping.signal.aborted) {
       if (!waiting.isFull && !this.#draining && !waiting.lingered) {
         waiting.linger(() => this.#dispatch(waiting));
         return;
       }
-      waiting.firings += 1;
       waiting.claims += 1;
-      this.#track(this.#fireBatch(waiting));
+      const firing: FiringUnderWay = { events: [], done: Promise.resolve() };
+      waiting.firings.add(firing);
+      firing.done = this.#track(this.#fireBatch(waiting, firing));
     }
   }
 
-  async #fireBatch(waiting: WaitingEvents): Promise<void> {
+  async #fireBatch(waiting: WaitingEvents, firing: FiringUnderWay): Promise<void> {
     const { fire, journal } = this.#parts;
     let claimed = true;
     const unclaim = () => {
@@ -284,22 +396,56 @@ export class Ingest {
       unclaim();
       const { events, places } = waiting.takeBatch(fire.maxBytes);
       const loaded = await journal.load(places);
-      if (waiting.needsRefill) {
-        await waiting.refill(
-          () => this.#followed,
-          (position) => journal.unsettledFrom(position),
-        );
-      }
-      return loaded.length > 0 ? [...events, ...loaded].sort((a, b) => a.sequence - b.sequence) : events;
+      if (waiting.needsRefill) await this.#refill(waiting);
+      const all = loaded.length > 0 ? [...events, ...loaded].sort((a, b) => a.sequence - b.sequence) : events;
+      firing.events = all;
+      return all;
     };
     try {
-      const { confirmed, parked } = await fire.batch(waiting.registration, take, this.#stopping.signal);
-      if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
-      if (parked.length > 0) await this.#park(parked);
+      await this.#settle(waiting.registration, await fire.batch(waiting.registration, take, waiting.stopping.signal));
     } finally {
       unclaim();
-      waiting.firings -= 1;
+      waiting.firings.delete(firing);
       this.#dispatch(waiting);
+    }
+  }
+
+  #refill(waiting: WaitingEvents): Promise<void> {
+    return waiting.refill(
+      () => this.#followed,
+      (position) => this.#parts.journal.unsettledFrom(position),
+    );
+  }
+
+  /** Next steps are durable before their parents are settled: a crash between the two repeats what is known by its key. */
+  async #settle(registration: Registration, { confirmed, parked, next }: Settlement): Promise<void> {
+    const { journal } = this.#parts;
+    for (const { step, parent } of next) {
+      const { trigger, key, receiptTimeoutSeconds } = step;
+      const payload = receiptTimeoutSeconds === undefined ? step.payload : { ...step.payload, receiptTimeoutSeconds };
+      this.#appendOnce({
+        registration: nextRegistration(trigger, registration).name,
+        key: `${trigger} ${key} after ${parent.id}`,
+        payload: JSON.stringify(payload),
+      });
+    }
+    if (next.length > 0) await journal.durable();
+    if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
+    if (parked.length > 0) await this.#park(parked);
+  }
+
+  /** Parks all that a registration left in the journal when it went. */
+  async #parkAll(name: string): Promise<void> {
+    const { journal } = this.#parts;
+    for (let position = 0; journal.durableEnd > position && this.pending(name) > 0; ) {
+      const { events, next } = await journal.unsettledFrom(position);
+      if (next === position) break;
+      // Those beyond are parked when they are followed.
+      const left = events.filter((event) => event.registration === name && event.position < this.#followed);
+      if (left.length > 0 && !this.#waiting.has(name)) {
+        await this.#park(left.map((event) => ({ event, reason: unregistered(event) })));
+      }
+      position = next;
     }
   }
 
@@ -314,19 +460,72 @@ export class Ingest {
     await this.#parts.journal.park(parked);
   }
 
-  #track(work: Promise<void>): void {
+  #track(work: Promise<void>): Promise<void> {
     const tracked = work
       .catch((error: unknown) =>
         this.#parts.log.error({ err: error }, 'events stay in the journal until the next start'),
       )
       .finally(() => this.#firings.delete(tracked));
     this.#firings.add(tracked);
+    return tracked;
   }
+}
+
+/** Whether the journal has the message already and only its acknowledgement was lost. */
+function isRepeated(source: Source, { dup, topic, payload }: BrokerMessage, ticket: AcknowledgeTicket): boolean {
+  if (ticket.connection !== source.connection) {
+    source.connection = ticket.connection;
+    source.redeliveries.reconnected();
+  }
+  return dup && source.redeliveries.isRepeated(notedPacket(ticket.packetId, topic, payload));
+}
+
+const NOBODY = [''];
+
+/**
+ * The names of the registrations that want a message; '' for one that nobody wants any more, which is kept and parked.
+ * A broker may send one copy for every overlapping filter, and says by which filters a copy came: then a registration
+ * counts the copy that came by the first of its matching filters. None: another copy of the message is the one to count.
+ * Filters of an earlier configuration count for nothing.
+ */
+function match({ index }: Source, { topic, subscriptions }: BrokerMessage): readonly string[] {
+  const wanted = index.match(topic);
+  if (wanted.length < 2) return wanted[0] ? [wanted[0].registration.name] : NOBODY;
+  const first = new Map<string, number>();
+  for (const { registration, identifier } of wanted) {
+    if (!first.has(registration.name)) first.set(registration.name, identifier);
+  }
+  const names = [...first.keys()];
+  if (!subscriptions || !wanted.some(({ identifier }) => subscriptions.includes(identifier))) return names;
+  return names.filter((name) => subscriptions.includes(first.get(name)!));
+}
+
+function indexOf(registrations: readonly MqttRegistration[]): TopicIndex<Wanted> {
+  return new TopicIndex(
+    registrations.flatMap((registration) =>
+      registration.topics.map((topic) => [topic, { registration, identifier: subscriptionIdentifier(topic) }] as const),
+    ),
+  );
+}
+
+function subscriptionsOf(registrations: readonly MqttRegistration[]): Subscription[] {
+  const byFilter = new Map<string, Subscription>();
+  for (const { topics, qos } of registrations) {
+    for (const filter of topics) {
+      const known = byFilter.get(filter);
+      if (!known || known.qos < qos) byFilter.set(filter, { filter, qos, identifier: subscriptionIdentifier(filter) });
+    }
+  }
+  return [...byFilter.values()];
 }
 
 /** 1 to 268,435,455 (MQTT 5, 3.8.2.1.2), the same for a filter at every start: a session's queued messages carry it. */
 function subscriptionIdentifier(filter: string): number {
   return crc32(filter) & 0x0fff_ffff || 1;
+}
+
+function isSame(a: Registration | undefined, b: Registration): boolean {
+  return a !== undefined && JSON.stringify(a) === JSON.stringify(b);
 }
 
 function unregistered({ topic, registration }: Event) {

@@ -1,9 +1,16 @@
+import { setMaxListeners } from 'node:events';
 import type { Event } from '../core/event.ts';
 import { payloadBytes } from '../core/firing.ts';
 import type { Registration } from '../core/registration.ts';
 
 /** An event, or its place in the journal where its body was let go. */
 type Entry = Event | number;
+
+/** A firing with its events, once it has taken them. */
+export interface FiringUnderWay {
+  events: readonly Event[];
+  done: Promise<void>;
+}
 
 /** Entries that a registration keeps in memory; the rest is read from the journal when these are fired. */
 const MAX_ENTRIES = 20_000;
@@ -12,10 +19,12 @@ export interface BodyBudget {
   freeBytes: number;
 }
 
-/** The durable events of one registration that are to be fired, oldest first, and how many firings are under way. */
+/** The durable events of one registration that are to be fired, oldest first, and the firings that are under way. */
 export class WaitingEvents {
   readonly registration: Registration;
-  firings = 0;
+  readonly firings = new Set<FiringUnderWay>();
+  /** Ends the firings: the registration is gone, or another one has taken its place. */
+  readonly stopping = new AbortController();
   /** Firings that have still to take their events. */
   claims = 0;
   /** Whether the first event has waited long enough for company. */
@@ -30,9 +39,33 @@ export class WaitingEvents {
   #refilling = false;
   readonly #budget: BodyBudget;
 
-  constructor(registration: Registration, budget: BodyBudget) {
+  /** @param journalled whether the journal may hold events of it already, which {@link refill} is to read */
+  constructor(registration: Registration, budget: BodyBudget, journalled: boolean) {
     this.registration = registration;
     this.#budget = budget;
+    if (journalled) this.#spilledFrom = 0;
+    setMaxListeners(0, this.stopping.signal); // each firing under way listens
+  }
+
+  /** When the oldest event whose fate is not known was received, ns; undefined if there is none in memory. */
+  get oldest(): bigint | undefined {
+    const first = this.#entries[this.#head];
+    const times = [...this.firings].flatMap(({ events }) => events[0]?.receivedAt ?? []);
+    if (typeof first === 'object') times.push(first.receivedAt);
+    return times.reduce<bigint | undefined>((least, at) => (least === undefined || at < least ? at : least), undefined);
+  }
+
+  /** Lets go of what waits: it is in the journal. */
+  clear(): void {
+    this.stopping.abort();
+    clearTimeout(this.#timer);
+    for (const [index, entry] of this.#entries.entries()) {
+      if (index >= this.#head && typeof entry === 'object') this.#budget.freeBytes += this.#sizes[index]!;
+    }
+    this.#entries = [];
+    this.#head = 0;
+    this.#bytes = 0;
+    this.#spilledFrom = undefined;
   }
 
   get count(): number {
@@ -153,10 +186,11 @@ function withOwnBody({
   topic,
   qos,
   retain,
+  keyed,
   body,
   sequence,
   position,
   end,
 }: Event): Event {
-  return { id, receivedAt, registration, topic, qos, retain, body: Buffer.from(body), sequence, position, end };
+  return { id, receivedAt, registration, topic, qos, retain, keyed, body: Buffer.from(body), sequence, position, end };
 }

@@ -17,13 +17,18 @@ export class ReceiptInbox implements Receipts {
     this.#expected.set(batchId, entry);
     return {
       arrived: (timeoutMs, signal) => {
-        if (entry.receipt || signal.aborted) return Promise.resolve(entry.receipt);
+        const take = () => {
+          const { receipt } = entry;
+          if (receipt?.failed) delete entry.receipt; // the next attempt has a receipt of its own
+          return receipt;
+        };
+        if (entry.receipt || signal.aborted) return Promise.resolve(take());
         return new Promise((resolve) => {
           const finish = () => {
             clearTimeout(timer);
             signal.removeEventListener('abort', finish);
             delete entry.notify;
-            resolve(entry.receipt);
+            resolve(take());
           };
           const timer = setTimeout(finish, timeoutMs);
           signal.addEventListener('abort', finish);

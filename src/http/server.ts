@@ -30,13 +30,19 @@ export interface SiteStatus {
     readonly damage: readonly string[];
   };
   readonly books: Books;
-  readonly registrations: ReadonlyArray<{
-    readonly name: string;
-    readonly topic: string;
-    readonly trigger: string;
-    readonly books: Books;
-    readonly obstacle?: { readonly code: string; readonly reason: string };
-  }>;
+  readonly registrations: readonly RegistrationStatus[];
+}
+
+export interface RegistrationStatus {
+  readonly name: string;
+  /** Empty for what is fired by no message. */
+  readonly topic: string;
+  readonly trigger: string;
+  readonly books: Books;
+  /** When the oldest event was received whose fate is not known (ISO 8601). */
+  readonly pendingSince?: string;
+  /** What is in the way of its firings. */
+  readonly obstacle?: { readonly code: string; readonly reason: string };
 }
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;

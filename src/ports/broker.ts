@@ -40,6 +40,12 @@ export interface Broker {
     take: (message: BrokerMessage) => Promise<void> | undefined,
   ): Promise<void>;
 
+  /**
+   * Changes what is subscribed to: what is new before what is no longer wanted. Resolves when the broker has answered,
+   * or at once while it is away; then it is done with the next connection.
+   */
+  subscribe(subscriptions: readonly Subscription[]): Promise<void>;
+
   /** Tells the broker "I have it". Tickets of a connection that is gone are ignored. */
   acknowledge(tickets: readonly AcknowledgeTicket[]): void;
 

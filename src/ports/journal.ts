@@ -4,6 +4,8 @@ import type { Redeliveries } from '../core/redeliveries.ts';
 export interface NewEvent extends Pick<Event, 'registration' | 'topic' | 'qos' | 'retain' | 'body'> {
   /** The MQTT packet that the event came with, on the last of the events of one message. */
   readonly packetId?: number;
+  /** The broker whose packet that is; absent for the site's own. */
+  readonly broker?: string;
 }
 
 export interface ParkedEvent {
@@ -13,7 +15,7 @@ export interface ParkedEvent {
 }
 
 /** A parked event as it is listed: everything but its body. */
-export interface ParkedRow extends Pick<Event, 'id' | 'registration' | 'topic' | 'qos' | 'retain'> {
+export interface ParkedRow extends Pick<Event, 'id' | 'registration' | 'topic' | 'qos' | 'retain' | 'keyed'> {
   readonly reason: ParkReason;
   readonly batchId?: string;
   readonly bytes: number;
@@ -31,11 +33,25 @@ export interface RedrivenEvent {
  * until it is settled.
  */
 export interface Journal {
-  /** Knows the last messages before this start: the broker sends those again that it has no acknowledgement of. */
-  readonly redeliveries: Redeliveries;
+  /**
+   * Knows a broker's last messages before this start: it sends those again that it has no acknowledgement of.
+   * @param broker '' for the site's own
+   */
+  redeliveriesOf(broker: string): Redeliveries;
 
   /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
   append(event: NewEvent): Event;
+
+  /**
+   * Adds an event that is no message, unless one with its key was added before (and is among the last 50,000 of those
+   * that are settled and gone).
+   * @param payload JSON text of an object
+   */
+  appendOnce(event: {
+    readonly registration: string;
+    readonly key: string;
+    readonly payload: string;
+  }): Event | undefined;
 
   /** Counts a message that is a copy of an event and gets none of its own. */
   countCopy(registration: string): void;

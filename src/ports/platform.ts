@@ -32,6 +32,10 @@ export interface Platform {
    */
   outcome(activationId: string, timeoutMs: number, signal: AbortSignal): Promise<'succeeded' | 'failed' | undefined>;
 
-  /** Fires a trigger (`NAME`, or `/NAMESPACE/NAME`) with a payload of JSON text. Never throws for what the network or the platform does. */
-  fire(trigger: string, payload: string, signal: AbortSignal): Promise<FireAnswer>;
+  /**
+   * Fires a trigger (`NAME`, or `/NAMESPACE/NAME`) with a payload of JSON text. Never throws for what the network or the
+   * platform does.
+   * @param auth the key (UUID:KEY) to fire with; the site's own where absent
+   */
+  fire(trigger: string, payload: string, signal: AbortSignal, auth?: string): Promise<FireAnswer>;
 }

@@ -7,7 +7,7 @@ export interface Receipts {
 }
 
 export interface ExpectedReceipt {
-  /** The firing's receipt, at once if it is here; undefined when `timeoutMs` has passed without one or `signal` says so. */
+  /** The firing's receipt, at once if it is here, one that says `failed` only once; undefined when `timeoutMs` has passed without one or `signal` says so. */
   arrived(timeoutMs: number, signal: AbortSignal): Promise<Receipt | undefined>;
   /** Later receipts count for nothing. */
   close(): void;

@@ -372,6 +372,7 @@ describe('what the provider fires is what the action takes, and what the action 
       topic: 'a/"b"',
       qos: 1,
       retain: false,
+      keyed: false,
       body,
       sequence: index,
       position: index,

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import { mqttRegistrationSchema, mqttRegistrations } from '../../src/core/registration.ts';
 import { Fire } from '../../src/flows/fire.ts';
 import { Ingest } from '../../src/flows/ingest.ts';
-import type { AcknowledgeTicket, Broker, BrokerMessage } from '../../src/ports/broker.ts';
+import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../src/ports/broker.ts';
 import type { FireAnswer, Platform } from '../../src/ports/platform.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -19,6 +19,13 @@ class FakeBroker implements Broker {
 
   start(_subscriptions: unknown, take: (message: BrokerMessage) => Promise<void> | undefined): Promise<void> {
     this.#take = take;
+    return Promise.resolve();
+  }
+
+  subscriptions: readonly Subscription[] = [];
+
+  subscribe(subscriptions: readonly Subscription[]): Promise<void> {
+    this.subscriptions = subscriptions;
     return Promise.resolve();
   }
 
@@ -77,7 +84,14 @@ async function site(directory: string, rows: object[], platform = new FakePlatfo
     rows.map((row) => mqttRegistrationSchema.parse(row)),
     'trigger',
   );
-  const ingest = new Ingest(registrations, { broker, journal, fire, clock: systemClock, log, dedupeWindowMs: 0 });
+  const ingest = new Ingest(registrations, {
+    broker: () => broker,
+    journal,
+    fire,
+    clock: systemClock,
+    log,
+    dedupeWindowMs: 0,
+  });
   await ingest.start();
   return { journal, broker, platform, ingest };
 }

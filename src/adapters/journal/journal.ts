@@ -7,7 +7,8 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
-import { decodeEvent, encodeEventHead, isRedriven, packetIdOf, sequenceOf } from './event-record.ts';
+import { brokerNumber, decodeEvent, encodeEventHead, isRedriven, packetOf, sequenceOf } from './event-record.ts';
+import { KnownKeys } from './known-keys.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
 
@@ -16,7 +17,7 @@ import { SegmentFates } from './segment-fates.ts';
  *
  *     events/0000000001.log     events in the order of their arrival (storage/segmented-log.ts)
  *     events/0000000001.fates   what became of them (segment-fates.ts)
- *     closed.json               the books of segments that are gone, and which one is being removed
+ *     closed.json               the books and keys of segments that are gone, and which one is being removed
  *     parked/                   parked events (parked-events.ts)
  *
  * A segment whose events are all settled is added to closed.json and removed; segments go in any order, so an event
@@ -30,6 +31,8 @@ interface ClosedBooks {
   /** A segment that these books include already, though its files may still be there. */
   removing: number | null;
   books: Record<string, Books>;
+  /** Digests of the keys of settled events, the newest last. */
+  keys?: readonly string[];
 }
 
 export interface FileJournalOptions {
@@ -51,12 +54,13 @@ export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
   /** Copies of segments that were found damaged since the start. */
   readonly damage: readonly string[];
-  readonly redeliveries: Redeliveries;
   readonly #options: FileJournalOptions;
   readonly #events: SegmentedLog;
   readonly #segments: Map<number, SegmentFates>;
   readonly #closed: ClosedBooks;
   readonly #books = new Map<string, Books>();
+  readonly #redeliveries: Map<number, Redeliveries>;
+  readonly #keys: KnownKeys;
   readonly #files = new Map<number, FileHandle>();
   /** Fates not yet written, by segment. */
   #unwritten = new Map<number, Buffer[]>();
@@ -76,10 +80,11 @@ export class FileJournal implements Journal {
     segments: Map<number, SegmentFates>,
     closed: ClosedBooks,
     parked: ParkedEvents,
-    redeliveries: Redeliveries,
+    redeliveries: Map<number, Redeliveries>,
     damage: readonly string[],
   ) {
-    this.redeliveries = redeliveries;
+    this.#redeliveries = redeliveries;
+    this.#keys = new KnownKeys(closed.keys ?? []);
     this.damage = damage;
     this.#options = options;
     this.#events = events;
@@ -91,6 +96,7 @@ export class FileJournal implements Journal {
     this.#lastReceivedAt = BigInt(closed.lastReceivedAt);
     for (const [registration, books] of Object.entries(closed.books)) addBooks(this.#booksOf(registration), books);
     for (const fates of segments.values()) {
+      for (const digest of fates.keys) this.#keys.add(digest);
       for (const registration of fates.registrations())
         addBooks(this.#booksOf(registration), fates.booksOf(registration));
       if (fates.firstSequence !== undefined) {
@@ -117,10 +123,12 @@ export class FileJournal implements Journal {
       if (problem.setAside) damage.push(problem.setAside);
       report(problem, log);
     };
-    const redeliveries = new Redeliveries();
+    const redeliveries = new Map<number, Redeliveries>();
     const note = (record: Buffer, position: number) => {
-      const event = decodeEvent(record, position, 0);
-      segments.get(segmentOf(position))!.add(event.sequence, event.registration, event.receivedAt, isRedriven(record));
+      const { sequence, registration, receivedAt, keyed, topic: key } = decodeEvent(record, position, 0);
+      const fates = segments.get(segmentOf(position))!;
+      fates.add(sequence, registration, receivedAt, isRedriven(record));
+      if (keyed) fates.keys.push(KnownKeys.digest(key));
     };
     const events = await SegmentedLog.open(
       {
@@ -137,10 +145,10 @@ export class FileJournal implements Journal {
       },
       (record, position) => {
         if (!segments.get(segmentOf(position))!.hasSummary) note(record, position);
-        const packetId = packetIdOf(record);
-        if (packetId === 0) return;
+        const packet = packetOf(record);
+        if (!packet) return;
         const { topic, body } = decodeEvent(record, position, 0);
-        redeliveries.note(notedPacket(packetId, topic, body));
+        redeliveriesOf(redeliveries, packet.broker).note(notedPacket(packet.packetId, topic, body));
       },
       onProblem,
     );
@@ -181,13 +189,31 @@ export class FileJournal implements Journal {
     return this.#events.stalledBy;
   }
 
-  append(event: NewEvent): Event {
+  redeliveriesOf(broker: string): Redeliveries {
+    return redeliveriesOf(this.#redeliveries, brokerNumber(broker));
+  }
+
+  append(event: AppendedEvent): Event {
     const now = this.#options.clock.now();
     this.#lastReceivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
     const books = this.#booksOf(event.registration);
     books.received += 1;
     books.pending += 1;
-    return this.#append(event, this.#lastReceivedAt, false);
+    return this.#append(event, this.#lastReceivedAt, {});
+  }
+
+  appendOnce({
+    registration,
+    key,
+    payload,
+  }: {
+    registration: string;
+    key: string;
+    payload: string;
+  }): Event | undefined {
+    if (!this.#keys.add(KnownKeys.digest(key))) return undefined;
+    const event = { registration, topic: key, qos: 1, retain: false, body: Buffer.from(payload), keyed: true } as const;
+    return this.append(event);
   }
 
   countCopy(registration: string): void {
@@ -197,18 +223,33 @@ export class FileJournal implements Journal {
     this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
   }
 
-  #append(event: NewEvent, receivedAt: bigint, redriven: boolean): Event {
+  #append(event: AppendedEvent, receivedAt: bigint, { redriven = false }): Event {
+    const { keyed = false } = event;
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
-    const head = encodeEventHead(event, sequence, receivedAt, redriven);
+    const head = encodeEventHead(event, sequence, receivedAt, { redriven, keyed });
     const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
     const segment = segmentOf(position);
     if (segment !== this.#current) this.#sealCurrent(segment);
-    this.#segments.get(segment)!.add(sequence, event.registration, receivedAt, redriven);
+    const fates = this.#segments.get(segment)!;
+    fates.add(sequence, event.registration, receivedAt, redriven);
+    if (keyed) fates.keys.push(KnownKeys.digest(event.topic));
     const end = position + 8 + head.length + event.body.length;
     // A literal: spreading an object costs as much as all the rest of this.
     const { registration, topic, qos, retain, body } = event;
-    return { id: receivedAt.toString(), receivedAt, registration, topic, qos, retain, body, sequence, position, end };
+    return {
+      id: receivedAt.toString(),
+      receivedAt,
+      registration,
+      topic,
+      qos,
+      retain,
+      keyed,
+      body,
+      sequence,
+      position,
+      end,
+    };
   }
 
   durable(): Promise<void> {
@@ -276,8 +317,9 @@ export class FileJournal implements Journal {
     for (const { id, registration, body } of changes) {
       const parked = await this.parked.get(id);
       if (!parked) continue;
-      const { topic, qos, retain } = parked.row;
-      events.push(this.#append({ registration, topic, qos, retain, body: body ?? parked.body }, BigInt(id), true));
+      const { topic, qos, retain, keyed } = parked.row;
+      const event = { registration, topic, qos, retain, keyed, body: body ?? parked.body };
+      events.push(this.#append(event, BigInt(id), { redriven: true }));
       this.#booksOf(parked.row.registration).parked -= 1;
       this.#booksOf(registration).pending += 1;
       if (parked.row.registration !== registration) this.#moveReceived(parked.row.registration, registration);
@@ -419,6 +461,7 @@ export class FileJournal implements Journal {
       for (const registration of fates.registrations()) {
         addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
       }
+      for (const digest of fates.keys) this.#keys.retire(digest);
       this.#closed.removing = number;
       await this.#writeClosedUntilWritten();
       await this.#files.get(number)?.close();
@@ -478,6 +521,7 @@ export class FileJournal implements Journal {
       Object.assign(this.#closed, {
         nextSequence: this.#nextSequence,
         lastReceivedAt: this.#lastReceivedAt.toString(),
+        keys: this.#keys.retired,
       });
       return writeFileAtomically(join(this.#options.directory, 'closed.json'), JSON.stringify(this.#closed));
     });
@@ -507,6 +551,19 @@ export class FileJournal implements Journal {
     }
     return books;
   }
+}
+
+interface AppendedEvent extends NewEvent {
+  readonly keyed?: boolean;
+}
+
+function redeliveriesOf(all: Map<number, Redeliveries>, broker: number): Redeliveries {
+  let redeliveries = all.get(broker);
+  if (!redeliveries) {
+    redeliveries = new Redeliveries();
+    all.set(broker, redeliveries);
+  }
+  return redeliveries;
 }
 
 function addBooks(to: Books, books: Readonly<Books>): void {

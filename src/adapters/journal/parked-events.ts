@@ -48,13 +48,14 @@ export class ParkedEvents {
   async add(parked: readonly ParkedEvent[]): Promise<void> {
     for (const { event, reason, batchId } of parked) {
       if (this.#index.has(event.id)) continue;
-      const { id, registration, topic, qos, retain, body } = event;
+      const { id, registration, topic, qos, retain, keyed, body } = event;
       const row: ParkedRow = {
         id,
         registration,
         topic,
         qos,
         retain,
+        keyed,
         reason,
         ...(batchId && { batchId }),
         bytes: body.length,

@@ -15,6 +15,7 @@ interface Summary {
   readonly lastReceivedAt: string;
   readonly received: Record<string, number>;
   readonly redriven: Record<string, number>;
+  readonly keys?: readonly string[];
 }
 
 /** Copies that were not journalled. */
@@ -42,6 +43,8 @@ export class SegmentFates {
   readonly received = new Map<string, number>();
   readonly redriven = new Map<string, number>();
   readonly deduplicated = new Map<string, number>();
+  /** Digests of the keys of those that are no messages. */
+  readonly keys: string[] = [];
   /** Settled events by registration and fate. */
   readonly settled = new Map<string, Record<Fate, number>>();
   /** Whether everything above was known from the file, without the segment. */
@@ -128,6 +131,7 @@ export class SegmentFates {
       lastReceivedAt: this.lastReceivedAt.toString(),
       received: Object.fromEntries(this.received),
       redriven: Object.fromEntries(this.redriven),
+      ...(this.keys.length > 0 && { keys: this.keys }),
     });
   }
 
@@ -137,6 +141,7 @@ export class SegmentFates {
     this.lastReceivedAt = BigInt(summary.lastReceivedAt);
     for (const [registration, count] of Object.entries(summary.received)) this.received.set(registration, count);
     for (const [registration, count] of Object.entries(summary.redriven)) this.redriven.set(registration, count);
+    this.keys.push(...(summary.keys ?? []));
     this.hasSummary = true;
   }
 

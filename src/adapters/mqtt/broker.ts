@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
+import { certificateProblem } from '../../core/certificate-problem.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 
@@ -21,6 +23,8 @@ export interface MqttBrokerOptions {
   readonly version: 4 | 5;
   readonly username?: string;
   readonly password?: string;
+  /** What is trusted, and the client's certificate, where that is not what Node.js does by itself. */
+  readonly secureContext?: SecureContext | undefined;
   /** Stable, so that the broker finds the session again. */
   readonly clientId: string;
   /** MQTT 5 receive maximum: how many messages may be unacknowledged. */
@@ -44,6 +48,8 @@ export class MqttBroker implements Broker {
   #stopped = false;
   #subscriptions: readonly Subscription[] = [];
   readonly #heldSubscriptions: HeldSubscriptions;
+  /** Subscribes anew on the connection that is there. */
+  #resubscribe: (() => Promise<unknown>) | undefined;
 
   constructor(options: MqttBrokerOptions) {
     this.#options = options;
@@ -64,6 +70,11 @@ export class MqttBroker implements Broker {
   ): Promise<void> {
     this.#subscriptions = subscriptions;
     await new Promise<void>((resolve) => this.#open(this.#options.version, take, resolve));
+  }
+
+  async subscribe(subscriptions: readonly Subscription[]): Promise<void> {
+    this.#subscriptions = subscriptions;
+    if (this.#connected) await this.#resubscribe?.();
   }
 
   acknowledge(tickets: readonly AcknowledgeTicket[]): void {
@@ -101,7 +112,7 @@ export class MqttBroker implements Broker {
     take: (message: BrokerMessage) => Promise<void> | undefined,
     granted: () => void,
   ): void {
-    const { url, username, password, clientId, receiveMaximum } = this.#options;
+    const { url, username, password, secureContext, clientId, receiveMaximum } = this.#options;
     const options: IClientOptions = {
       protocolVersion,
       clientId,
@@ -112,6 +123,8 @@ export class MqttBroker implements Broker {
       resubscribe: false,
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
+      // MQTT.js hands its options on to tls.connect(), and these (its types don't know it) for wss://.
+      ...(secureContext && { secureContext, wsOptions: { secureContext } as object }),
       ...(protocolVersion === 5 && {
         // No maximum packet size: a broker drops what is larger without a word (3.1.2.11.4).
         properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum },
@@ -127,7 +140,12 @@ export class MqttBroker implements Broker {
         { broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent },
         'connected to the broker',
       );
-      void this.#subscribe(client, protocolVersion, sessionPresent).then((ok) => ok && granted());
+      let subscribing = this.#subscribe(client, protocolVersion, sessionPresent);
+      void subscribing.then((ok) => ok && granted());
+      this.#resubscribe = () => {
+        subscribing = subscribing.then(() => this.#subscribe(client, protocolVersion, true));
+        return subscribing;
+      };
     });
     client.on('close', () => {
       if (this.#connected && !this.#stopped)
@@ -149,7 +167,7 @@ export class MqttBroker implements Broker {
         return;
       }
       this.#log.warn(
-        { broker: withoutCredentials(url), code, reason: error.message },
+        { broker: withoutCredentials(url), code, reason: certificateProblem(error) ?? error.message },
         'the broker refuses or fails; trying again',
       );
     });
@@ -161,17 +179,15 @@ export class MqttBroker implements Broker {
    */
   async #subscribe(client: MqttClient, protocolVersion: 4 | 5, sessionPresent: boolean): Promise<boolean> {
     const held = sessionPresent ? await this.#heldSubscriptions.read() : [];
-    const wanted = new Set(this.#subscriptions.map(keyOf));
+    const wanted = this.#subscriptions;
     const known = new Set(held.map(keyOf));
-    const filters = new Set(this.#subscriptions.map(({ filter }) => filter));
+    const filters = new Set(wanted.map(({ filter }) => filter));
     const stale = held.map(({ filter }) => filter).filter((filter) => !filters.has(filter));
     try {
-      if (stale.length > 0) await client.unsubscribeAsync(stale);
-      const missing = this.#subscriptions.filter((subscription) => !known.has(keyOf(subscription)));
+      const missing = wanted.filter((subscription) => !known.has(keyOf(subscription)));
       await Promise.all(missing.map((subscription) => this.#subscribeTo(client, protocolVersion, subscription)));
-      if (stale.length > 0 || missing.length > 0 || known.size !== wanted.size) {
-        await this.#heldSubscriptions.write(this.#subscriptions);
-      }
+      if (stale.length > 0) await client.unsubscribeAsync(stale);
+      if (stale.length > 0 || missing.length > 0) await this.#heldSubscriptions.write(wanted);
       return true;
     } catch (error) {
       const reason = (error as Error).message;

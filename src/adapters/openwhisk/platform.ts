@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import { Pool } from 'undici';
+import { certificateProblem } from '../../core/certificate-problem.ts';
 import type { FireAnswer, Platform, PlatformLimits } from '../../ports/platform.ts';
 
 const CONNECTIONS = 8;
@@ -21,12 +23,13 @@ export class OpenwhiskPlatform implements Platform {
   /**
    * @param apiUrl `http(s)://HOST[:PORT][/PATH]`, without `/api/v1`
    * @param auth `UUID:KEY`
+   * @param secureContext what is trusted, where that is not what Node.js trusts by itself
    */
-  constructor(apiUrl: string, auth: string) {
+  constructor(apiUrl: string, auth: string, secureContext?: SecureContext) {
     const url = new URL(apiUrl);
     this.#basePath = url.pathname.replace(/\/+$/, '');
     this.#headers = {
-      authorization: `Basic ${Buffer.from(auth).toString('base64')}`,
+      authorization: basic(auth),
       'content-type': 'application/json',
       'user-agent': 'fogwhisk',
     };
@@ -36,15 +39,16 @@ export class OpenwhiskPlatform implements Platform {
       headersTimeout: ANSWER_TIMEOUT_MS,
       bodyTimeout: ANSWER_TIMEOUT_MS,
       maxResponseSize: MAX_ANSWER_BYTES,
+      ...(secureContext && { connect: { secureContext } }),
     });
   }
 
-  async fire(trigger: string, payload: string, signal: AbortSignal): Promise<FireAnswer> {
+  async fire(trigger: string, payload: string, signal: AbortSignal, auth?: string): Promise<FireAnswer> {
     try {
       const { statusCode, headers, body } = await this.#pool.request({
         method: 'POST',
         path: `${this.#basePath}${triggerPath(trigger)}`,
-        headers: this.#headers,
+        headers: auth === undefined ? this.#headers : { ...this.#headers, authorization: basic(auth) },
         body: payload,
         signal,
       });
@@ -119,6 +123,10 @@ export class OpenwhiskPlatform implements Platform {
   }
 }
 
+function basic(auth: string): string {
+  return `Basic ${Buffer.from(auth).toString('base64')}`;
+}
+
 function triggerPath(trigger: string): string {
   const [namespace, name] = trigger.startsWith('/') ? trigger.slice(1).split('/') : ['_', trigger];
   return `/api/v1/namespaces/${encodeURIComponent(namespace!)}/triggers/${encodeURIComponent(name!)}`;
@@ -153,5 +161,5 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 
 function reasonOf(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
-  return code ?? message ?? String(error);
+  return certificateProblem(error) ?? code ?? message ?? String(error);
 }
