@@ -28,7 +28,8 @@ interface Secrets {
 export async function loadCredentials(config: Config): Promise<Credentials> {
   const file = credentialsFile(config.dataDir);
   const kept = await readKept(file);
-  const made: Secrets = {
+  const made = {
+    ...kept,
     siteKey: kept.siteKey ?? secret(),
     providerToken: config.providerToken ?? kept.providerToken ?? secret(),
     // OpenWhisk's keys are a UUID and 64 letters or digits.

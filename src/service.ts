@@ -22,6 +22,8 @@ import { createServer, type RegistrationStatus, type SiteStatus } from './http/s
 const RECEIVE_MAXIMUM = 4_000;
 /** How long an attempt's parameter token is good, in seconds: longer than any action may run. */
 const PARAMETER_TOKEN_SECONDS = 3_600;
+/** How often the books are compared with the journal. */
+const SELF_CHECK_MS = 600_000;
 const JOURNAL_SEGMENT_BYTES = 16 * 1024 * 1024;
 
 export interface Service {
@@ -72,6 +74,7 @@ export async function startService(
   );
   const inbox = new ReceiptInbox();
   const obstacles = new Map<string, Obstacle>();
+  let differences: readonly string[] = [];
 
   const status = (): SiteStatus => ({
     site,
@@ -81,6 +84,7 @@ export async function startService(
       bytes: journal.bytes,
       full: journal.isFull,
       damage: journal.damage,
+      differences,
       ...(journal.stalledBy && { stalledBy: journal.stalledBy.message }),
     },
     books: total(journal.books.values()),
@@ -175,11 +179,16 @@ export async function startService(
     log,
     dedupeWindowMs: config.dedupeWindowMs,
   });
+  const selfCheck = setInterval(async () => {
+    differences = await journal.selfCheck().catch((error: Error) => [`the journal cannot be read: ${error.message}`]);
+    if (differences.length > 0) log.error({ differences }, 'the books differ from the journal; please report this');
+  }, SELF_CHECK_MS).unref();
   return {
     url,
     status,
     subscribed: running.start(),
     async stop() {
+      clearInterval(selfCheck);
       await running.stop(config.drainSeconds * 1_000);
       await journal.close();
       await platform.close();

@@ -1,10 +1,9 @@
 import { access, constants } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { loadConfig } from '../config.ts';
 import { FogwhiskError } from '../core/errors.ts';
 import { loadCredentials } from '../credentials.ts';
-import { type EmbeddedSite, startEmbeddedSite } from '../embedded-site.ts';
+import { startEmbeddedSite } from '../embedded-site.ts';
 import { startService } from '../service.ts';
 import { lockFolder } from '../storage/folder-lock.ts';
 import { configFile } from './config-file.ts';
@@ -22,6 +21,7 @@ export async function start(options: { config?: string }, version: string): Prom
     throw new FogwhiskError('DATA_FOLDER_UNUSABLE', { folder: config.dataDir, reason: error.code }, { cause: error });
   });
   const credentials = await loadCredentials(config);
+  const stopAsked = firstSignal();
 
   // Everything acquired registers its undo at once; a failed start and a normal stop walk the same list backward.
   const undo: Array<() => Promise<void>> = [() => lock.release()];
@@ -31,10 +31,14 @@ export async function start(options: { config?: string }, version: string): Prom
   try {
     const embedded = await startEmbeddedSite(config, credentials, log);
     undo.push(() => embedded.close());
-    if (config.apiHost === 'embedded') await deployActions(embedded);
     const service = await startService(config, credentials, embedded.endpoints, { version, log });
     undo.push(() => service.stop());
-    await service.subscribed;
+    if (config.apiHost === 'embedded') {
+      const { deployToEmbedded } = await import('./deploy.ts');
+      const deployment = await deployToEmbedded(embedded.endpoints, config.providerUrl ?? service.url, log);
+      undo.push(async () => deployment.stop());
+    }
+    await Promise.race([service.subscribed, stopAsked]);
     if (config.simulate) {
       const { startStation, topicFor } = await import('./station.ts');
       const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
@@ -42,7 +46,7 @@ export async function start(options: { config?: string }, version: string): Prom
       undo.push(() => station.stop());
     }
     process.stdout.write(await readyBlock(config, embedded, service.url));
-    const signal = await firstSignal();
+    const signal = await stopAsked;
     log.info({ signal }, 'stopping');
     await stop();
     process.stdout.write(farewell(service.status().books));
@@ -52,18 +56,6 @@ export async function start(options: { config?: string }, version: string): Prom
     await stop();
     throw error;
   }
-}
-
-async function deployActions({ endpoints }: EmbeddedSite): Promise<void> {
-  const [{ default: openwhisk }, { deploy }] = await Promise.all([
-    import('openwhisk'),
-    import('../adapters/openwhisk/deploy.ts'),
-  ]);
-  const { url, auth } = endpoints.openwhisk;
-  await deploy(
-    openwhisk({ api: `${url}/api/v1/`, api_key: auth }),
-    fileURLToPath(new URL('../../actions/manifest.yaml', import.meta.url)),
-  );
 }
 
 /** A terminal's Ctrl-C reaches us twice under `npm start`: from the terminal and from npm. */

@@ -35,7 +35,10 @@ function problemsOf({ journal, registrations, books }: SiteStatus): string[] {
     ...(journal.stalledBy ? [`the journal cannot be written: ${journal.stalledBy}`] : []),
     ...journal.damage.map((file) => `the journal was damaged; a copy is in ${file}`),
     ...(isBalanced(books) ? [] : ['the books do not balance: please report this']),
-    ...registrations.flatMap(({ name, obstacle }) => (obstacle ? [`${name}: ${obstacle.reason}`] : [])),
+    ...journal.differences.map((difference) => `the books differ from the journal, please report this: ${difference}`),
+    ...registrations.flatMap(({ name, obstacle, pendingSince, books: { pending } }) =>
+      obstacle ? [`${name}: ${obstacle.reason}${pendingSince ? `; ${pending} wait, since ${pendingSince}` : ''}`] : [],
+    ),
   ];
 }
 

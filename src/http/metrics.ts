@@ -6,7 +6,7 @@ export function createMetrics(status: () => SiteStatus): Registry {
   const registry = new Registry();
   new Gauge({
     name: 'fogwhisk_events',
-    help: 'Events by registration and fate; received = confirmed + pending + parked + expired',
+    help: 'Events by registration and fate; received = confirmed + pending + parked + expired + deduplicated',
     labelNames: ['registration', 'fate'],
     registers: [registry],
     collect() {
@@ -21,6 +21,34 @@ export function createMetrics(status: () => SiteStatus): Registry {
     registers: [registry],
     collect() {
       this.set(status().journal.bytes);
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_journal_damaged_segments',
+    help: 'Journal segments found damaged since the start; a copy of each is set aside',
+    registers: [registry],
+    collect() {
+      this.set(status().journal.damage.length);
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_journal_differences',
+    help: 'Differences between the books and the journal found by the last self-check',
+    registers: [registry],
+    collect() {
+      this.set(status().journal.differences.length);
+    },
+  });
+  new Gauge({
+    name: 'fogwhisk_oldest_pending_seconds',
+    help: 'Age of the oldest event of a registration whose fate is not known',
+    labelNames: ['registration'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { name, pendingSince } of status().registrations) {
+        if (pendingSince) this.set({ registration: name }, (Date.now() - Date.parse(pendingSince)) / 1_000);
+      }
     },
   });
   new Gauge({

@@ -27,7 +27,10 @@ export interface SiteStatus {
     readonly bytes: number;
     readonly full: boolean;
     readonly stalledBy?: string;
+    /** Copies of segments that were found damaged since the start. */
     readonly damage: readonly string[];
+    /** Where the books differ from what the journal holds; none, or something is wrong with fogwhisk. */
+    readonly differences: readonly string[];
   };
   readonly books: Books;
   readonly registrations: readonly RegistrationStatus[];

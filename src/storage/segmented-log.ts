@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, type FileHandle, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
+import { copyFile, type FileHandle, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
@@ -11,7 +11,8 @@ import { syncDirectory } from './atomic-file.ts';
  * the embedded broker's queue and the embedded InfluxDB's write log are all kept in one of these.
  *
  * A segment file is an 8-byte header (`FWLG`, format version as u32le) and records; a record is its payload's
- * length (u32le, never 0), the payload's CRC-32 (u32le) and the payload.
+ * length (u32le, never 0), the payload's CRC-32 (u32le) and the payload. A compacted segment is a sparse file with the
+ * records that are still wanted where they always were; where others were is a hole: 0xffffffff and its bytes (u32le).
  *
  * One write and fdatasync is in flight at a time; whatever is appended meanwhile forms the next commit.
  * A write that fails (disk full, I/O error) is repeated at the same place until it succeeds or the log is closed:
@@ -58,15 +59,23 @@ const VERSION = 1;
 const HEADER_BYTES = 8;
 const RECORD_HEADER_BYTES = 8;
 const SEGMENT_UNIT = 2 ** 32;
+/** The unit of `stat`'s blocks. */
+const BLOCK_BYTES = 512;
 const STALL_RETRY_MS = 250;
 /** As many commits in a row of fewer records each make it worth while to try lingering. */
 const SMALL_COMMIT = 8;
 /** The largest payload; a larger length on disk is damage. */
 const MAX_RECORD_BYTES = 512 * 1024 * 1024;
+const HOLE = 0xffff_ffff;
+/** How much may be read in vain in search of the record after a damaged one. */
+const MAX_SEARCH_BYTES = 256 * 1024 * 1024;
 
 interface Segment {
   readonly number: number;
+  /** Where it ends. */
   bytes: number;
+  /** What it takes on the disk less than that. */
+  holes: number;
 }
 
 interface PendingWrite {
@@ -99,6 +108,8 @@ export class SegmentedLog {
   #stalledBy: Error | undefined;
   #durableEnd: Position;
   #onProblem: (problem: LogProblem) => void;
+  /** Where damage was reported. */
+  readonly #damaged = new Set<Position>();
   #closed = false;
   #commits = 0;
 
@@ -133,20 +144,21 @@ export class SegmentedLog {
     const segments: Segment[] = [];
     for (const number of numbers) {
       const isLast = number === numbers.at(-1);
+      const { size, blocks } = await stat(join(options.directory, segmentName(number)));
       const bytes =
         isLast || options.visit !== 'last'
           ? await scanSegment(options.directory, number, isLast, visit, onProblem)
-          : (await stat(join(options.directory, segmentName(number)))).size;
-      segments.push({ number, bytes });
+          : size;
+      segments.push({ number, bytes, holes: Math.max(0, size - blocks * BLOCK_BYTES) });
     }
     return new SegmentedLog(options, segments, onProblem);
   }
 
-  /** Size of all segments, what waits to be written included. */
+  /** What all segments take on the disk, what waits to be written included. */
   get bytes(): number {
-    let bytes = 0;
-    for (const segment of this.#segments.values()) bytes += segment.bytes;
-    return bytes;
+    let sum = 0;
+    for (const { bytes, holes } of this.#segments.values()) sum += bytes - holes;
+    return sum;
   }
 
   /** Bytes appended and not yet durable. */
@@ -245,6 +257,15 @@ export class SegmentedLog {
    * and passed over.
    */
   async readFrom(from: Position, maxBytes = 1024 * 1024): Promise<{ records: LogRecord[]; next: Position }> {
+    try {
+      return await this.#readFrom(from, maxBytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;
+      return this.#readFrom(from, maxBytes); // the segment was compacted in between
+    }
+  }
+
+  async #readFrom(from: Position, maxBytes: number): Promise<{ records: LogRecord[]; next: Position }> {
     const number = this.segmentNumbers.find(
       (each) => endOf(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),
     );
@@ -257,14 +278,17 @@ export class SegmentedLog {
     const data = await readRange(handle, start, Math.min(end, start + maxBytes));
     const records: LogRecord[] = [];
     let offset = 0;
-    for (let stop = recordEnd(data, offset); stop; stop = recordEnd(data, offset)) {
-      records.push({
-        position: number * SEGMENT_UNIT + start + offset,
-        payload: data.subarray(offset + RECORD_HEADER_BYTES, stop),
-      });
+    for (;;) {
+      const hole = holeEnd(data, offset);
+      const stop = hole ?? recordEnd(data, offset);
+      if (stop === undefined) break;
+      if (hole === undefined) {
+        const position = number * SEGMENT_UNIT + start + offset;
+        records.push({ position, payload: data.subarray(offset + RECORD_HEADER_BYTES, stop) });
+      }
       offset = stop;
     }
-    if (records.length > 0) return { records, next: number * SEGMENT_UNIT + start + offset };
+    if (offset > 0) return { records, next: number * SEGMENT_UNIT + start + offset };
     const rest = await readRange(handle, start, end);
     const stop = recordEnd(rest, 0);
     if (stop) {
@@ -275,8 +299,59 @@ export class SegmentedLog {
     }
     const file = join(this.#directory, segmentName(number));
     const to = start + (nextRecord(rest, 1) ?? rest.length);
-    this.#onProblem({ kind: 'damaged', file, from: start, to, setAside: await setAside(file) });
+    const place = number * SEGMENT_UNIT + start;
+    if (!this.#damaged.has(place)) {
+      this.#damaged.add(place);
+      this.#onProblem({ kind: 'damaged', file, from: start, to, setAside: await setAside(file) });
+    }
     return { records: [], next: number * SEGMENT_UNIT + to };
+  }
+
+  /**
+   * Lets go of a closed segment's records that are not wanted any more; the others keep their places. Durable when it
+   * resolves; a crash leaves the segment as it was. A damaged segment is left as it is.
+   */
+  async compact(number: number, isWanted: (payload: Buffer) => boolean): Promise<void> {
+    const segment = this.#segments.get(number);
+    if (!segment || segment === this.#current) return;
+    const file = join(this.#directory, segmentName(number));
+    const data = await readRange(await this.#handle(number), 0, segment.bytes);
+    const pieces: Array<{ from: number; to: number }> = [{ from: 0, to: HEADER_BYTES }];
+    for (let offset = HEADER_BYTES; offset < data.length; ) {
+      const hole = holeEnd(data, offset);
+      const end = hole ?? recordEnd(data, offset);
+      if (end === undefined) return;
+      if (hole === undefined && isWanted(data.subarray(offset + RECORD_HEADER_BYTES, end))) {
+        const last = pieces.at(-1)!;
+        if (last.to === offset) last.to = end;
+        else pieces.push({ from: offset, to: end });
+      }
+      offset = end;
+    }
+    const compacted = await open(`${file}.compacted`, 'w', 0o600);
+    try {
+      let kept = 0;
+      for (const [index, { from, to }] of pieces.entries()) {
+        await compacted.write(data, from, to - from, from);
+        kept += to - from;
+        const bytes = (pieces[index + 1]?.from ?? data.length) - to;
+        if (bytes === 0) continue;
+        const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
+        header.writeUInt32LE(HOLE, 0);
+        header.writeUInt32LE(bytes, 4);
+        await compacted.write(header, 0, RECORD_HEADER_BYTES, to);
+      }
+      await compacted.truncate(data.length);
+      await compacted.sync();
+      segment.holes = data.length - kept;
+    } finally {
+      await compacted.close();
+    }
+    await rename(`${file}.compacted`, file);
+    await syncDirectory(this.#directory);
+    const old = this.#handles.get(number);
+    this.#handles.delete(number);
+    await old?.close();
   }
 
   /** Closes the current segment: later records go to a new one. */
@@ -307,7 +382,7 @@ export class SegmentedLog {
   }
 
   #addSegment(number: number): Segment {
-    const segment = { number, bytes: HEADER_BYTES };
+    const segment = { number, bytes: HEADER_BYTES, holes: 0 };
     this.#segments.set(number, segment);
     return segment;
   }
@@ -449,6 +524,11 @@ async function scanSegment(
 
     let offset = hasHeader ? HEADER_BYTES : 0;
     while (offset < size) {
+      const hole = holeEnd(data, offset);
+      if (hole !== undefined) {
+        offset = hole;
+        continue;
+      }
       const end = recordEnd(data, offset);
       if (end) {
         visit(data.subarray(offset + RECORD_HEADER_BYTES, end), number * SEGMENT_UNIT + offset);
@@ -498,9 +578,22 @@ function recordEnd(data: Buffer, offset: number): number | undefined {
   return crc32(data.subarray(offset + RECORD_HEADER_BYTES, end)) === data.readUInt32LE(offset + 4) ? end : undefined;
 }
 
+/** The end of the hole at `offset`, or undefined if there is none. */
+function holeEnd(data: Buffer, offset: number): number | undefined {
+  if (offset + RECORD_HEADER_BYTES > data.length || data.readUInt32LE(offset) !== HOLE) return undefined;
+  const bytes = data.readUInt32LE(offset + 4);
+  return bytes >= RECORD_HEADER_BYTES ? offset + bytes : undefined;
+}
+
+/** Where the first valid record at or after `from` is; `data.length` if it would take too long to tell. */
 function nextRecord(data: Buffer, from: number): number | undefined {
+  let searched = 0;
   for (let offset = from; offset + RECORD_HEADER_BYTES < data.length; offset++) {
     if (recordEnd(data, offset)) return offset;
+    // Bytes that look like a length cost a checksum over as many.
+    const length = data.readUInt32LE(offset);
+    if (offset + RECORD_HEADER_BYTES + length <= data.length) searched += length;
+    if (searched > MAX_SEARCH_BYTES) return data.length;
   }
   return undefined;
 }

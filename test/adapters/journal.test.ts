@@ -1,4 +1,4 @@
-import { appendFile, readdir, readFile, truncate } from 'node:fs/promises';
+import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
@@ -173,6 +173,59 @@ describe('FileJournal', () => {
     await journal.close();
   });
 
+  it('keeps little more than what waits long, and that where it was', async () => {
+    const directory = await temporaryFolder();
+    const journal = await openJournal(directory, clockAt(1_000n), 1_000_000);
+    const body = Buffer.alloc(10_000, 'x');
+    const waiting: Event[] = [];
+    for (let n = 0; n < 2_000; n++) {
+      const event = journal.append({ ...message(n), body: Buffer.concat([Buffer.from(`${n} `), body]) });
+      await journal.durable();
+      if (n % 100 === 50) waiting.push(event);
+      else journal.settle([event], 'confirmed');
+    }
+    // What is under way when the last segments close is over when the journal is closed.
+    await journal.close();
+    const sizes = (await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log'));
+    expect(sizes.length).toBeGreaterThan(15);
+    const reopened = await openJournal(directory, clockAt(1_000n), 1_000_000);
+    expect(reopened.bytes).toBeLessThan(6_500_000);
+    expect(reopened.damage).toEqual([]);
+    expect(
+      (await unsettled(reopened)).map(({ id, position, body }) => [
+        id,
+        position,
+        Buffer.from(body).toString('utf8', 0, 8),
+      ]),
+    ).toEqual(waiting.map(({ id, position, body }) => [id, position, Buffer.from(body).toString('utf8', 0, 8)]));
+    expect(await reopened.load(waiting.map(({ position }) => position))).toHaveLength(waiting.length);
+    reopened.settle(await unsettled(reopened), 'confirmed');
+    await reopened.close();
+    const last = await openJournal(directory, clockAt(1_000n), 1_000_000);
+    expect(last.books.get('r')).toMatchObject({ received: 2_000, confirmed: 2_000, pending: 0 });
+    await last.close();
+    expect((await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log')).length).toBeLessThan(3);
+  });
+
+  it('says where the books differ from the log', async () => {
+    const directory = await temporaryFolder();
+    const first = await openJournal(directory);
+    for (let n = 0; n < 50; n++) first.append(message(n));
+    await first.durable();
+    expect(await first.selfCheck()).toEqual([]);
+    await first.close();
+    const file = join(directory, 'events', '0000000002.log');
+    const data = await readFile(file);
+    data[40] = data[40]! ^ 0xff;
+    await writeFile(file, data);
+    const second = await openJournal(directory);
+    expect(await second.selfCheck()).toEqual([
+      expect.stringMatching(/^r: \d+ pending in segment 2 by the books, \d+ in/),
+    ]);
+    expect(second.damage).toHaveLength(1);
+    await second.close();
+  });
+
   it('agrees with a model under appends, settlements, crashes at any byte and restarts', async () => {
     const step = fc.oneof(
       {
@@ -246,6 +299,7 @@ describe('FileJournal', () => {
           expect(books.received).toBe(books.confirmed + books.pending + books.parked + books.expired);
         }
         expect(received).toBe(n);
+        expect(await journal.selfCheck()).toEqual([]);
         model = [];
         await journal.close();
       }),

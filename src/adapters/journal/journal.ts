@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { FogwhiskError } from '../../core/errors.ts';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
 import { notedPacket, Redeliveries } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -21,7 +22,7 @@ import { SegmentFates } from './segment-fates.ts';
  *     parked/                   parked events (parked-events.ts)
  *
  * A segment whose events are all settled is added to closed.json and removed; segments go in any order, so an event
- * that waits long holds back its own segment only.
+ * that waits long holds back its own segment only, and of that, when it is some segments old, little more than itself.
  */
 
 interface ClosedBooks {
@@ -48,7 +49,10 @@ export interface FileJournalOptions {
   readonly log: Logger;
 }
 
+/** As many of the newest segments are left as they are: most of them will soon be settled as a whole. */
+const UNCOMPACTED_SEGMENTS = 4;
 const BOOKS_RETRY_MS = 500;
+const VERSION = 1;
 
 export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
@@ -358,6 +362,58 @@ export class FileJournal implements Journal {
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
+  /**
+   * Counts the events that are not settled in the log itself, a segment at a time, and compares the books with that.
+   * @returns what differs, as sentences
+   */
+  async selfCheck(): Promise<string[]> {
+    const differences: string[] = [];
+    for (const [number, fates] of [...this.#segments]) {
+      const held: Array<{ sequence: number; registration: string }> = [];
+      for (let at = number * 2 ** 32; this.#isWhole(number); ) {
+        const { records, next } = await this.#events.readFrom(at);
+        if (next === at || segmentOf(records[0]?.position ?? at) !== number) break;
+        for (const { payload } of records) held.push(decodeEvent(payload, 0, 0));
+        at = next;
+      }
+      if (!this.#isWhole(number)) continue;
+      // From here on nothing comes in between.
+      const counted = new Map<string, number>();
+      for (const { sequence, registration } of held) {
+        if (!fates.isSettled(sequence)) counted.set(registration, (counted.get(registration) ?? 0) + 1);
+      }
+      for (const registration of fates.registrations()) {
+        const { pending } = fates.booksOf(registration);
+        const found = counted.get(registration) ?? 0;
+        if (pending !== found)
+          differences.push(
+            `${registration}: ${pending} pending in segment ${number} by the books, ${found} in the log`,
+          );
+      }
+    }
+    const sums = new Map(
+      Object.entries(this.#closed.books).map(([registration, books]) => [registration, books.received]),
+    );
+    for (const fates of this.#segments.values()) {
+      for (const registration of fates.registrations())
+        sums.set(registration, (sums.get(registration) ?? 0) + fates.booksOf(registration).received);
+    }
+    for (const [registration, { received, confirmed, pending, parked, expired, deduplicated }] of this.#books) {
+      if (received !== confirmed + pending + parked + expired + deduplicated)
+        differences.push(`${registration}: ${received} received are not the sum of their fates`);
+      if (received !== (sums.get(registration) ?? 0))
+        differences.push(
+          `${registration}: ${received} received by the books, ${sums.get(registration) ?? 0} by the segments`,
+        );
+    }
+    return differences;
+  }
+
+  /** Whether a segment is there, closed and durable. */
+  #isWhole(number: number): boolean {
+    return this.#segments.has(number) && number < segmentOf(this.#events.durableEnd);
+  }
+
   /** Writes what is settled and closes; nothing may be appended afterwards. */
   async close(): Promise<void> {
     this.#stopped = true;
@@ -397,6 +453,7 @@ export class FileJournal implements Journal {
   }
 
   #write(segment: number, record: Buffer): void {
+    this.#segments.get(segment)!.unwritten += 1;
     const records = this.#unwritten.get(segment);
     if (records) records.push(record);
     else this.#unwritten.set(segment, [record]);
@@ -411,10 +468,16 @@ export class FileJournal implements Journal {
       const batch = this.#unwritten;
       this.#unwritten = new Map();
       for (const [segment, records] of batch) {
-        await this.#appendFates(segment, Buffer.concat(records)).catch((error: Error) => {
-          // Not written means fired again after a restart: harmless, but said.
-          this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
-        });
+        const fates = this.#segments.get(segment);
+        await this.#appendFates(segment, Buffer.concat(records)).then(
+          () => {
+            if (fates) fates.unwritten -= records.length;
+          },
+          (error: Error) => {
+            // Not written means fired again after a restart: harmless, but said.
+            this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
+          },
+        );
         // Only a full disk at the stop fails here; the segment is then removed by the next start.
         await this.#removeIfSettled(segment).catch(() => undefined);
       }
@@ -422,11 +485,7 @@ export class FileJournal implements Journal {
   }
 
   async #appendFates(segment: number, records: Buffer): Promise<void> {
-    let file = this.#files.get(segment);
-    if (!file) {
-      file = await open(fatesFile(join(this.#options.directory, 'events'), segment), 'a', 0o600);
-      this.#files.set(segment, file);
-    }
+    const file = await this.#fatesHandle(segment);
     const { size } = await file.stat();
     try {
       await file.appendFile(records);
@@ -437,6 +496,19 @@ export class FileJournal implements Journal {
     }
   }
 
+  async #fatesHandle(segment: number): Promise<FileHandle> {
+    const known = this.#files.get(segment);
+    if (known) return known;
+    const file = await open(fatesFile(join(this.#options.directory, 'events'), segment), 'a', 0o600);
+    const raced = this.#files.get(segment);
+    if (raced) {
+      await file.close();
+      return raced;
+    }
+    this.#files.set(segment, file);
+    return file;
+  }
+
   #sealCurrent(next: number): void {
     const sealed = this.#current;
     this.#current = next;
@@ -444,6 +516,21 @@ export class FileJournal implements Journal {
     const fates = this.#segments.get(sealed)!;
     fates.hasSummary = true;
     this.#write(sealed, fates.summary());
+    this.#removal = this.#removal.then(() => this.#compactOld()).catch(() => undefined);
+  }
+
+  /** Lets go of the settled events of segments that a few others hold back. */
+  async #compactOld(): Promise<void> {
+    for (const [number, fates] of [...this.#segments].slice(0, -UNCOMPACTED_SEGMENTS)) {
+      const unsettled = fates.count - fates.settledCount;
+      if (unsettled === 0 || unsettled * 2 > fates.kept || fates.unwritten > 0) continue;
+      // What is let go of must be known as settled after a crash too.
+      const settled = fates.settledNow();
+      await (await this.#fatesHandle(number)).datasync();
+      await this.#events.compact(number, (payload) => !settled(sequenceOf(payload)));
+      fates.kept = unsettled;
+      this.#wakeWaiters();
+    }
   }
 
   #startSegment(): void {
@@ -583,10 +670,13 @@ function report(problem: LogProblem, log: Logger): void {
 
 async function readClosedBooks(file: string): Promise<ClosedBooks> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as ClosedBooks;
+    const closed = JSON.parse(await readFile(file, 'utf8')) as ClosedBooks;
+    if (closed.version > VERSION)
+      throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version: closed.version, known: VERSION });
+    return closed;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return { version: 1, nextSequence: 1, lastReceivedAt: '0', removing: null, books: {} };
+    return { version: VERSION, nextSequence: 1, lastReceivedAt: '0', removing: null, books: {} };
   }
 }
 

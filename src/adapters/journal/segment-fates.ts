@@ -38,6 +38,10 @@ export class SegmentFates {
   firstSequence: number | undefined;
   count = 0;
   settledCount = 0;
+  /** Records that are not in its file yet, or could not be written. */
+  unwritten = 0;
+  /** How many events were unsettled when the segment was compacted; at first, all. */
+  #kept: number | undefined;
   lastReceivedAt = 0n;
   /** Events by registration that arrived, that came back from being parked, and that were copies of others. */
   readonly received = new Map<string, number>();
@@ -104,9 +108,22 @@ export class SegmentFates {
     };
   }
 
+  get kept(): number {
+    return this.#kept ?? this.count;
+  }
+
+  set kept(unsettled: number) {
+    this.#kept = unsettled;
+  }
+
+  /** Tells, later too, what is settled now. */
+  settledNow(): (sequence: number) => boolean {
+    const bits = this.#bits.slice();
+    return (sequence) => isSet(bits, sequence - this.firstSequence!);
+  }
+
   isSettled(sequence: number): boolean {
-    const ordinal = sequence - this.firstSequence!;
-    return ((this.#bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) !== 0;
+    return isSet(this.#bits, sequence - this.firstSequence!);
   }
 
   /** Settles those events that are not settled yet; returns how many, and the record to keep of them. */
@@ -171,6 +188,10 @@ export class SegmentFates {
     this.#bits[byte]! |= bit;
     return true;
   }
+}
+
+function isSet(bits: Uint8Array, ordinal: number): boolean {
+  return ((bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) !== 0;
 }
 
 function increase(counts: Map<string, number>, registration: string, by: number): void {
