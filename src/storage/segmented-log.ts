@@ -522,33 +522,47 @@ async function scanSegment(
     if (hasHeader && version > VERSION)
       throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
 
-    let offset = hasHeader ? HEADER_BYTES : 0;
-    while (offset < size) {
-      const hole = holeEnd(data, offset);
-      if (hole !== undefined) {
-        offset = hole;
-        continue;
-      }
-      const end = recordEnd(data, offset);
-      if (end) {
-        visit(data.subarray(offset + RECORD_HEADER_BYTES, end), number * SEGMENT_UNIT + offset);
-        offset = end;
-        continue;
-      }
-      const next = nextRecord(data, offset + 1);
-      if (next === undefined && isLast) {
-        const kept = Math.max(offset, hasHeader ? HEADER_BYTES : 0);
+    let end = HEADER_BYTES;
+    for (const piece of segmentPieces(data, hasHeader ? HEADER_BYTES : 0)) {
+      if (piece.kind === 'record') {
+        visit(piece.payload, number * SEGMENT_UNIT + piece.from);
+      } else if (piece.kind === 'tail' && isLast) {
+        const kept = Math.max(piece.from, hasHeader ? HEADER_BYTES : 0);
         await handle.truncate(kept);
         await handle.sync();
-        onProblem({ kind: 'torn', file, from: offset, to: size });
+        onProblem({ kind: 'torn', file, from: piece.from, to: size });
         return Math.max(kept, HEADER_BYTES);
+      } else {
+        onProblem({ kind: 'damaged', file, from: piece.from, to: piece.to, setAside: await setAside(file) });
       }
-      onProblem({ kind: 'damaged', file, from: offset, to: next ?? size, setAside: await setAside(file) });
-      offset = next ?? size;
+      end = piece.to;
     }
-    return Math.max(offset, HEADER_BYTES);
+    return Math.max(end, HEADER_BYTES);
   } finally {
     await handle.close();
+  }
+}
+
+/** A piece of a segment's bytes: a record, or what is none; `tail` where no record follows. */
+export type SegmentPiece = { readonly from: number; readonly to: number } & (
+  | { readonly kind: 'record'; readonly payload: Buffer }
+  | { readonly kind: 'damaged' | 'tail' }
+);
+
+/** The pieces of a segment's bytes from `offset` on, in order and without gaps but for holes. */
+export function* segmentPieces(data: Buffer, offset = HEADER_BYTES): Generator<SegmentPiece> {
+  for (let from = offset; from < data.length; ) {
+    const hole = holeEnd(data, from);
+    if (hole !== undefined) {
+      from = hole;
+      continue;
+    }
+    const end = recordEnd(data, from);
+    const next = end === undefined ? nextRecord(data, from + 1) : undefined;
+    const to = end ?? next ?? data.length;
+    if (end !== undefined) yield { kind: 'record', from, to, payload: data.subarray(from + RECORD_HEADER_BYTES, end) };
+    else yield { kind: next === undefined ? 'tail' : 'damaged', from, to };
+    from = to;
   }
 }
 
