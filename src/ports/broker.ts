@@ -8,9 +8,9 @@ export interface BrokerMessage {
   /** The broker sent it before and has no acknowledgement. */
   readonly dup: boolean;
   /** The subscriptions it came by, where the broker tells (MQTT 5 subscription identifiers). */
-  readonly subscriptions?: readonly number[];
+  readonly subscriptions?: readonly number[] | undefined;
   /** What {@link Broker.acknowledge} needs to find its packet; absent where nothing is to be acknowledged (QoS 0). */
-  readonly ticket?: AcknowledgeTicket;
+  readonly ticket?: AcknowledgeTicket | undefined;
 }
 
 /** A packet of one connection: a later connection must not acknowledge it, the broker sends it again there. */

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
-import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
 import { certificateProblem } from '../../core/certificate-problem.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
+import { type Publish, PublishStream } from './publish-stream.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
 const RECONNECT_MS = 1_000;
@@ -27,6 +28,8 @@ export interface MqttBrokerOptions {
   readonly secureContext?: SecureContext | undefined;
   /** Stable, so that the broker finds the session again. */
   readonly clientId: string;
+  /** Of the replicas in this group the broker chooses one for each message (MQTT 5, 4.8.2). */
+  readonly shareGroup?: string | undefined;
   /** MQTT 5 receive maximum: how many messages may be unacknowledged. */
   readonly receiveMaximum: number;
   /** Where it is kept which subscriptions the broker holds for our session. */
@@ -35,9 +38,8 @@ export interface MqttBrokerOptions {
 }
 
 /**
- * An MQTT broker through MQTT.js. MQTT.js takes one packet at a time and sends a PUBACK from `handleMessage`'s
- * callback; calling back with an error makes it go on without one (5.16, lib/handlers/publish.ts). So every message is
- * taken at once and its PUBACK is written later, those of a journal commit in one buffer.
+ * An MQTT broker through MQTT.js, but for its messages: they are taken out of the stream before it (publish-stream.ts),
+ * and their PUBACKs are written when the journal has them, those of a commit in one buffer.
  */
 export class MqttBroker implements Broker {
   readonly #options: MqttBrokerOptions;
@@ -68,17 +70,25 @@ export class MqttBroker implements Broker {
     subscriptions: readonly Subscription[],
     take: (message: BrokerMessage) => Promise<void> | undefined,
   ): Promise<void> {
-    this.#subscriptions = subscriptions;
+    this.#subscriptions = this.#shared(subscriptions);
     await new Promise<void>((resolve) => this.#open(this.#options.version, take, resolve));
   }
 
   async subscribe(subscriptions: readonly Subscription[]): Promise<void> {
-    this.#subscriptions = subscriptions;
+    this.#subscriptions = this.#shared(subscriptions);
     if (this.#connected) await this.#resubscribe?.();
   }
 
+  #shared(subscriptions: readonly Subscription[]): readonly Subscription[] {
+    const { shareGroup } = this.#options;
+    if (shareGroup === undefined) return subscriptions;
+    return subscriptions.map((each) =>
+      each.filter.startsWith('$share/') ? each : { ...each, filter: `$share/${shareGroup}/${each.filter}` },
+    );
+  }
+
   acknowledge(tickets: readonly AcknowledgeTicket[]): void {
-    const stream = this.#client?.stream as Socket | undefined;
+    const stream = this.#client?.stream;
     if (!this.#connected || !stream || stream.destroyed) return;
     const packets = Buffer.allocUnsafe(tickets.length * 4);
     let bytes = 0;
@@ -130,9 +140,14 @@ export class MqttBroker implements Broker {
         properties: { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum },
       }),
     };
-    const client = connect(url, options);
+    const client = connect(url, { ...options, manualConnect: true });
     this.#client = client;
-    client.handleMessage = (packet, done) => this.#handle(client, packet, take, done);
+    // MQTT.js makes each connection with this function (5.16, lib/client.ts), and has no public way to wrap it.
+    const internals = client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
+    const connectSocket = internals.streamBuilder;
+    const handle = (packet: Publish) => this.#handle(client, packet, take);
+    internals.streamBuilder = (own) =>
+      new PublishStream(connectSocket(own), { version: protocolVersion, take: handle });
     client.on('connect', ({ sessionPresent = false }) => {
       this.#connection += 1;
       this.#connected = true;
@@ -171,6 +186,7 @@ export class MqttBroker implements Broker {
         'the broker refuses or fails; trying again',
       );
     });
+    client.connect();
   }
 
   /**
@@ -211,28 +227,13 @@ export class MqttBroker implements Broker {
 
   #handle(
     client: MqttClient,
-    packet: IPublishPacket,
+    { topic, payload, qos, retain, dup, packetId, subscriptions }: Publish,
     take: (message: BrokerMessage) => Promise<void> | undefined,
-    done: (error?: Error) => void,
-  ): void {
-    if (this.#stopped) return; // neither taken nor acknowledged: the broker sends it again
-    const { topic, payload, retain, messageId } = packet;
-    const identifiers = packet.properties?.subscriptionIdentifier;
-    const held = take({
-      topic,
-      payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
-      qos: packet.qos,
-      retain,
-      dup: packet.dup,
-      ...(identifiers !== undefined && { subscriptions: Array.isArray(identifiers) ? identifiers : [identifiers] }),
-      ...(packet.qos > 0 && { ticket: { connection: this.#connection, packetId: messageId! } }),
-    });
-    // Any error will do; it goes no further than MQTT.js's packet pump.
-    const proceed = packet.qos > 0 ? () => done(ACKNOWLEDGED_LATER) : () => done();
-    if (!held) {
-      proceed();
-      return;
-    }
+  ): Promise<void> | undefined {
+    if (this.#stopped) return undefined; // neither taken nor acknowledged: the broker sends it again
+    const ticket = qos > 0 ? { connection: this.#connection, packetId } : undefined;
+    const held = take({ topic, payload, qos, retain, dup, subscriptions, ticket });
+    if (!held) return undefined;
     // Nothing is read from the socket now, PINGRESP neither: keep both sides from giving the other up.
     const alive = setInterval(
       () => {
@@ -242,11 +243,8 @@ export class MqttBroker implements Broker {
       },
       (KEEPALIVE_SECONDS * 1_000) / 3,
     ).unref();
-    const goOn = () => {
-      clearInterval(alive);
-      proceed();
-    };
-    held.then(goOn, goOn);
+    const goOn = () => clearInterval(alive);
+    return held.then(goOn, goOn);
   }
 }
 
@@ -277,8 +275,6 @@ class HeldSubscriptions {
 function keyOf({ filter, qos, identifier }: Subscription): string {
   return `${qos} ${identifier} ${filter}`;
 }
-
-const ACKNOWLEDGED_LATER = new Error('acknowledged when the journal has it');
 
 function withoutCredentials(url: string): string {
   const parsed = new URL(url);
