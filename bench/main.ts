@@ -3,7 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { backlog } from './backlog.ts';
+import { center } from './center.ts';
 import { durability } from './durability.ts';
+import { forecastSkill } from './forecast.ts';
 import { influxdb } from './influxdb.ts';
 import { live } from './live.ts';
 import { memory } from './memory.ts';
@@ -26,10 +28,12 @@ const ROWS: Record<string, { title: string; run: Row }> = {
   steady: { title: '10,000 messages per second', run: steady },
   memory: { title: 'Memory', run: memory },
   registrations: { title: 'Many registrations', run: registrations },
+  center: { title: 'A hundred sites and their center', run: center },
   durability: { title: 'Durability', run: durability },
   site: { title: 'Whole embedded site', run: site },
   influxdb: { title: 'Embedded InfluxDB', run: influxdb },
   openwhisk: { title: 'Embedded OpenWhisk', run: openwhisk },
+  forecast: { title: 'Skill of the lake forecast', run: forecastSkill },
 };
 const USAGE = `usage: npm run bench -- [ROW...] [--quick] [--long] [--repetitions N] [--out FILE] [--profile FOLDER]
 rows: ${Object.keys(ROWS).join(', ')}; all if none is named

@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { type MqttRegistration, mqttRegistrationSchema, mqttRegistrations } from './core/registration.ts';
+import { isCron } from './core/cron-times.ts';
+import {
+  type MqttRegistration,
+  mqttRegistrationSchema,
+  mqttRegistrations,
+  triggerSchema,
+} from './core/registration.ts';
+import { WallClock } from './core/wall-clock.ts';
 
 /**
  * The settings: one row each, from which parsing, the problems, `docs/configuration.md` and `configmap.yml` come.
@@ -40,6 +47,17 @@ function whole(min: number, max: number) {
     .transform(Number)
     .refine((value) => value >= min && value <= max);
 }
+
+/** The lines of a key file. */
+const sharedKeys = z
+  .string()
+  .transform((value) =>
+    value
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== ''),
+  )
+  .refine((lines) => lines.length >= 1 && lines.length <= 2 && lines.every(({ length }) => length >= 32));
 
 const boolean = oneOf('true', 'false').transform((value) => value === 'true');
 
@@ -116,6 +134,10 @@ const imageProgram = z.union(
   'must be {"command": [PROGRAM, …]}, {"listens": [PROGRAM, …]} or a folder',
 );
 
+const hookSchema = z
+  .strictObject({ name, trigger: triggerSchema.optional() })
+  .transform(({ name, trigger = name }) => ({ name, trigger }));
+
 function setting<T>(row: Setting<T>): Setting<T> {
   return row;
 }
@@ -132,6 +154,12 @@ export const settings = {
     fallback: '1',
     allowed: '1 to 64 letters, digits, . _ -',
     help: 'The id of this site; its readings carry it as `datacenter_id` where the sensor sends none.',
+  }),
+  replica: setting({
+    parse: name,
+    allowed: '1 to 64 letters, digits, . _ -',
+    help: 'The name of this provider where the site has several of them. They share the messages (the broker must know shared subscriptions, as Mosquitto does) and, by claims in CouchDB, the alarms. Each needs a dataDir and a providerUrl of its own.',
+    example: 'a',
   }),
   providerHost: setting({
     parse: text('a host name or address'),
@@ -226,6 +254,46 @@ export const settings = {
     allowed: '0 (off) to 86400000',
     help: 'Equal messages of one topic within this time count as one.',
   }),
+  hooks: setting({
+    parse: json(z.array(hookSchema)).refine(
+      (hooks) => new Set(hooks.map(({ name }) => name)).size === hooks.length,
+      'each needs a name of its own',
+    ),
+    fallback: '[]',
+    allowed: 'a JSON list of {"name", "trigger"}; the trigger is that of the name where none is given',
+    help: 'Webhooks: `POST /hooks/NAME` with the token that `fogwhisk hooks` prints fires the trigger.',
+    example: '[{"name":"flare-data-repo-push-fcre"}]',
+  }),
+  timezone: setting({
+    parse: z.string().refine(WallClock.isZone, 'is no IANA time zone'),
+    fallback: 'UTC',
+    allowed: 'a name such as `Europe/Rome`',
+    help: "The site's time zone: by its clocks days begin, and aggregatesCron rings.",
+    example: 'Europe/Rome',
+    sample: 'UTC',
+  }),
+  aggregatesCron: setting({
+    parse: z.string().refine((cron) => cron === 'off' || isCron(cron), 'is no cron pattern'),
+    fallback: '0 3 * * *',
+    allowed: 'a cron of 5 or 6 fields, or `off`',
+    help: 'When `aggregatesTrigger` is fired: each time for the closed window before, a day for a daily cron, else the time since the last one.',
+    example: '*/30 * * * *',
+    sample: '0 3 * * *',
+  }),
+  oneStatisticActions: setting({
+    parse: boolean,
+    fallback: 'false',
+    allowed: '`true` or `false`',
+    help: "Whether the predecessor's nine actions of one statistic (aggregatesGasAvgAction, …) are deployed too, with their rules on aggregatesTrigger.",
+  }),
+  forwardRaw: setting({
+    parse: json(z.array(z.string().min(1).max(256)).max(1_000)),
+    fallback: '[]',
+    allowed: 'a JSON list of measurements; `*` stands for any characters',
+    help: 'Readings that are forwarded, hour by hour, to the bucket of the same name in the central InfluxDB. Aggregates are forwarded in any case.',
+    example: '["wtr_*"]',
+    sample: '[]',
+  }),
   confirmBy: setting({
     parse: oneOf('receipt', 'activation', 'accepted'),
     fallback: 'receipt',
@@ -286,6 +354,24 @@ export const settings = {
     allowed: 'a password',
     help: 'Password of CouchDB. Made at the first start for the embedded one.',
   }),
+  sharedKey: setting({
+    parse: sharedKeys,
+    secret: true,
+    allowed: 'one or two lines of at least 32 characters: the current key and, while it is changed, the previous one',
+    help: 'The key file that the sites and the center share: secrets in CouchDB are sealed with it. Needed for secrets in a CouchDB that is not embedded. `openssl rand -base64 32` makes one.',
+  }),
+  secretsDir: setting({
+    parse: text('a path'),
+    allowed: 'a folder',
+    help: "Folder of this site's own secrets, a file each, to which documents of the center refer by name; the environment variable `secret_NAME` does as well.",
+    example: '/etc/fogwhisk/secrets',
+  }),
+  stateCouchdbUrl: setting({
+    parse: httpEndpoint(),
+    allowed: '`embedded`, or host, host:port, URL',
+    help: "CouchDB of the state of this site's own lakes, with the user of couchdbGateway, which is the default. `embedded` keeps their workflows running while the center is away.",
+    example: 'embedded',
+  }),
   influxLocalUrl: setting({
     parse: httpEndpoint(),
     fallback: 'embedded',
@@ -332,6 +418,50 @@ export const settings = {
     fallback: 'aggregates',
     allowed: 'a bucket',
     help: 'Bucket of the aggregates.',
+  }),
+  forecastCron: setting({
+    parse: z.string().refine((value) => value === 'off' || isCron(value)),
+    fallback: '0 6 * * *',
+    allowed: 'a cron pattern (UTC), or `off`',
+    help: 'When the temperatures of the site\'s lake are forecast, from its readings `wtr_<depth>`; without such readings nothing happens. Further lakes are alarms of `flareForecastTrigger` with the payload {"lake": NAME}.',
+  }),
+  workdirStore: setting({
+    parse: z.string().regex(/^(fs|git\+file|git\+ssh|s3):./),
+    allowed:
+      '`fs:FOLDER`, `git+file:PATH/{lake}.git`, `git+ssh://USER@HOST/PATH/{lake}.git` or `s3:https://HOST/BUCKET`',
+    help: 'Where working directories of lakes are kept, by default `fs:` and the folder `workdirs` of dataDir. How to log in: docs/workdirs.md.',
+    example: 'git+ssh://git@lan-host/srv/git/{lake}.git',
+  }),
+  workdirRetentionDays: setting({
+    parse: whole(1, 36_500),
+    fallback: '14',
+    allowed: '1 to 36500',
+    help: 'How many days working directories are kept. The newest of a container is never removed.',
+  }),
+  workdirKeep: setting({
+    parse: whole(1, 1_000_000),
+    fallback: '100',
+    allowed: '1 to 1000000',
+    help: 'How many working directories of a container are kept at most.',
+  }),
+  parameters: setting({
+    parse: json(z.record(z.string().min(1), z.unknown()), { isSecret: true }),
+    fallback: '{}',
+    secret: true,
+    allowed: 'a JSON object',
+    help: "Parameters of this site's actions; they win over those of the center.",
+  }),
+  injectInflux: setting({
+    parse: boolean,
+    fallback: 'false',
+    allowed: '`true` or `false`',
+    help: "Whether the InfluxDB connections ride in the trigger's payload under the predecessor's names (`influx_url`, …), for actions that do not ask for their parameters.",
+  }),
+  embeddedHost: setting({
+    parse: text('a host name or address'),
+    fallback: '127.0.0.1',
+    allowed: 'a host name or address',
+    help: 'Where the embedded parts listen. `0.0.0.0` opens them to the network; the embedded broker then needs a login in mqttUrl.',
   }),
   embeddedMqttPort: setting({
     parse: port,
@@ -417,6 +547,7 @@ type Values = {
 type OptionalKey =
   | 'providerUrl'
   | 'providerToken'
+  | 'replica'
   | 'tlsCaFile'
   | 'mqttTlsCertFile'
   | 'mqttTlsKeyFile'
@@ -424,12 +555,18 @@ type OptionalKey =
   | 'owSystemAuth'
   | 'couchdbExtPort'
   | 'couchdbPassword'
+  | 'sharedKey'
+  | 'secretsDir'
   | 'influxLocalToken'
   | 'influxCentralUrl'
+  | 'workdirStore'
+  | 'stateCouchdbUrl'
   | 'influxCentralToken';
 
 export interface Config extends Values {
   readonly registrations: readonly MqttRegistration[];
+  /** Settings that the configuration names; the others have their defaults. */
+  readonly given: ReadonlySet<string>;
 }
 
 /** One thing that is wrong with a configuration. */
@@ -483,13 +620,14 @@ function parseConfig(source: string, given: ReadonlyMap<string, string>, problem
       problems.push({ key, ...(!row.secret && { value }), message: `${detail}allowed: ${row.allowed}` });
     }
   }
-  problems.push(...missing(values, given));
+  problems.push(...missing(values, given), ...openBroker(values));
   if (problems.length > 0) throw new ConfigError(source, problems);
   const config = values as Values;
   return {
     ...config,
     couchdbGateway: withPort(config.couchdbGateway, config.couchdbExtPort),
     registrations: mqttRegistrations(config.mqttTopics, config.readingTrigger),
+    given: new Set(given.keys()),
   };
 }
 
@@ -509,6 +647,15 @@ function missing(values: Record<string, unknown>, given: ReadonlyMap<string, str
       key: secret,
       message: `is needed because ${endpoint} is not embedded; give it as ${secret} or, in a file, as ${secret}_FILE`,
     }));
+}
+
+/** An embedded broker that the network reaches and anybody may use. */
+function openBroker({ embeddedHost, mqttUrl }: Record<string, unknown>): ConfigProblem[] {
+  const isLoopback = /^(127\.|::1$|localhost$)/.test(String(embeddedHost));
+  if (isLoopback || !/^(\w+:\/\/)?embedded(?![\w.-])/.test(String(mqttUrl))) return [];
+  const message =
+    'needs a login, because embeddedHost opens the embedded broker to the network: mqtt://USER:PASSWORD@embedded';
+  return [{ key: 'mqttUrl', message }];
 }
 
 function withPort(gateway: string, extPort: number | undefined): string {

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import type { SecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import type { Credentials } from './credentials.ts';
@@ -12,9 +13,23 @@ export interface Endpoints {
     readonly password?: string;
     /** The protocol version to begin with: 5, or 4 (3.1.1) for the embedded broker, which speaks no other. */
     readonly version: 4 | 5;
+    readonly secureContext?: SecureContext;
   };
-  readonly openwhisk: { readonly url: string; readonly auth: string };
-  readonly couchdb: { readonly url: string; readonly username: string; readonly password: string };
+  readonly openwhisk: {
+    readonly url: string;
+    readonly auth: string;
+    /** The key of `whisk.system`, where it is known. */
+    readonly systemAuth?: string;
+    readonly secureContext?: SecureContext;
+  };
+  readonly couchdb: {
+    readonly url: string;
+    readonly username: string;
+    readonly password: string;
+    readonly secureContext?: SecureContext;
+  };
+  /** Where the state of this site's own lakes is. */
+  readonly stateCouchdb: Endpoints['couchdb'];
   readonly influxLocal: { readonly url: string; readonly token: string };
 }
 
@@ -45,6 +60,8 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
   };
 
   const mqtt = mqttEndpoint(config.mqttUrl);
+  const { secureContext, brokerSecureContext } = credentials.tls;
+  const trust = secureContext && { secureContext };
   const couchdbLogin = { username: config.couchdbUsername, password: credentials.couchdbPassword };
   const startBroker = async () => {
     if (!mqtt.isEmbedded) return mqtt.url;
@@ -53,6 +70,7 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
     const { username, password } = mqtt;
     const login = username !== undefined && password !== undefined && { credentials: { username, password } };
     const options = {
+      host: config.embeddedHost,
       port,
       setting,
       dataDir: join(dataDir, 'broker'),
@@ -66,6 +84,7 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
     if (config.influxLocalUrl !== 'embedded') return config.influxLocalUrl;
     const { startInfluxdb } = await import('./embedded/influxdb/server.ts');
     const options = {
+      host: config.embeddedHost,
       port: config.embeddedInfluxdbPort,
       setting: 'embeddedInfluxdbPort',
       dataDir: join(dataDir, 'influxdb'),
@@ -77,9 +96,9 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
     return (await start('InfluxDB', startInfluxdb(options))).url;
   };
   const startCouchdb = async () => {
-    if (config.couchdbGateway !== 'embedded') return config.couchdbGateway;
     const { startCouchdb } = await import('./embedded/couchdb/server.ts');
     const options = {
+      host: config.embeddedHost,
       port: config.embeddedCouchdbPort,
       setting: 'embeddedCouchdbPort',
       dataDir: join(dataDir, 'couchdb'),
@@ -88,32 +107,41 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
     };
     return (await start('CouchDB', startCouchdb(options))).url;
   };
+  /** The center's, and that of the site's own lakes, which may be one and the same. */
+  const startCouchdbs = async () => {
+    const { couchdbGateway: gateway, stateCouchdbUrl: state = gateway } = config;
+    const embedded = [gateway, state].includes('embedded') ? await startCouchdb() : '';
+    const urlOf = (url: string) => (url === 'embedded' ? embedded : url);
+    return { couchdbUrl: urlOf(gateway), stateUrl: urlOf(state) };
+  };
   const startOpenwhisk = async (couchdbUrl: string) => {
-    if (config.apiHost !== 'embedded') return config.apiHost;
+    if (config.apiHost !== 'embedded') return { url: config.apiHost, systemAuth: config.owSystemAuth };
     const { startOpenwhisk } = await import('./embedded/openwhisk/server.ts');
     const options = {
+      host: config.embeddedHost,
       port: config.embeddedOpenwhiskPort,
       setting: 'embeddedOpenwhiskPort',
       dataDir: join(dataDir, 'openwhisk'),
-      couchdb: { url: couchdbUrl, ...couchdbLogin },
+      couchdb: { url: couchdbUrl, ...couchdbLogin, ...trust },
       authKey: credentials.owAuth,
-      namespaces: config.embeddedNamespaces,
+      namespaces: { ...(config.owSystemAuth && { 'whisk.system': config.owSystemAuth }), ...config.embeddedNamespaces },
       images: config.embeddedImages,
       containers: config.embeddedContainers,
       limits: config.embeddedLimits,
+      caFile: config.tlsCaFile && resolve(config.tlsCaFile),
       log,
     };
-    return (await start('OpenWhisk', startOpenwhisk(options))).url;
+    return start('OpenWhisk', startOpenwhisk(options));
   };
 
   try {
-    const [mqttUrl, influxUrl, { couchdbUrl, openwhiskUrl }] = await settled([
+    const [mqttUrl, influxUrl, { couchdbUrl, stateUrl, openwhisk }] = await settled([
       startBroker(),
       startInfluxdb(),
-      startCouchdb().then(async (couchdbUrl) => ({ couchdbUrl, openwhiskUrl: await startOpenwhisk(couchdbUrl) })),
+      startCouchdbs().then(async (couchdbs) => ({ ...couchdbs, openwhisk: await startOpenwhisk(couchdbs.couchdbUrl) })),
     ]);
     if (config.apiHost === 'embedded') {
-      await writeFile(join(dataDir, 'wskprops'), `APIHOST=${openwhiskUrl}\nAUTH=${credentials.owAuth}\n`, {
+      await writeFile(join(dataDir, 'wskprops'), `APIHOST=${openwhisk.url}\nAUTH=${credentials.owAuth}\n`, {
         mode: 0o600,
       });
     }
@@ -125,9 +153,16 @@ export async function startEmbeddedSite(config: Config, credentials: Credentials
           version: mqtt.isEmbedded ? 4 : 5,
           ...(username !== undefined && { username }),
           ...(password !== undefined && { password }),
+          ...(brokerSecureContext && { secureContext: brokerSecureContext }),
         },
-        openwhisk: { url: openwhiskUrl, auth: credentials.owAuth },
-        couchdb: { url: couchdbUrl, ...couchdbLogin },
+        openwhisk: {
+          url: openwhisk.url,
+          auth: credentials.owAuth,
+          ...(openwhisk.systemAuth && { systemAuth: openwhisk.systemAuth }),
+          ...trust,
+        },
+        couchdb: { url: couchdbUrl, ...couchdbLogin, ...trust },
+        stateCouchdb: { url: stateUrl, ...couchdbLogin, ...trust },
         influxLocal: { url: influxUrl, token: credentials.influxLocalToken },
       },
       started: running,

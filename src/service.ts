@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { FileJournal } from './adapters/journal/journal.ts';
 import { MqttBroker } from './adapters/mqtt/broker.ts';
@@ -17,6 +17,7 @@ import { Fire, type Obstacle } from './flows/fire.ts';
 import { Ingest } from './flows/ingest.ts';
 import { ReceiptInbox } from './http/receipt-inbox.ts';
 import { createServer, type RegistrationStatus, type SiteStatus } from './http/server.ts';
+import type { EventIntake } from './ports/event-intake.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;
@@ -30,6 +31,8 @@ export interface Service {
   /** Where the HTTP listener is. */
   readonly url: string;
   readonly status: () => SiteStatus;
+  /** Journals an event that is no message. */
+  readonly accept: EventIntake['accept'];
   /** Resolves when every topic is subscribed. */
   readonly subscribed: Promise<void>;
   /** Stops with the data: broker, flows, journal, HTTP. */
@@ -59,7 +62,8 @@ export async function startService(
     const digest = createHash('sha256').update(url).digest('hex').slice(0, 16);
     const broker = new MqttBroker({
       ...(url === '' ? endpoints.mqtt : { url, version: 5, ...login, secureContext: endpoints.mqtt.secureContext }),
-      clientId: `fogwhisk-${site}`,
+      clientId: config.replica ? `fogwhisk-${site}-${config.replica}` : `fogwhisk-${site}`,
+      shareGroup: config.replica && `fogwhisk-${site}`,
       receiveMaximum: RECEIVE_MAXIMUM,
       stateFile: join(config.dataDir, url === '' ? 'subscriptions.json' : `subscriptions-${digest}.json`),
       log,
@@ -125,9 +129,20 @@ export async function startService(
       influx_token: endpoints.influxLocal.token,
       influx_org: config.influxLocalOrg,
       influx_bucket: config.influxLocalBucket,
+      aggregates_bucket: config.influxCentralBucket,
+      timezone: config.timezone,
+      ...centerOf(config),
       datacenter_id: site,
+      workdir_store: config.workdirStore ?? `fs:${resolve(config.dataDir, 'workdirs')}`,
+      workdir_retention_days: String(config.workdirRetentionDays),
+      workdir_keep: String(config.workdirKeep),
+      state_couchdb: loginOf(endpoints.stateCouchdb),
+      state_couchdb_central: loginOf(endpoints.couchdb),
+      ...config.parameters,
     }),
     status,
+    hooks: config.hooks,
+    intake: { accept: (event) => running.accept(event) },
   });
   try {
     await server.listen({ host: config.providerHost, port: config.providerPort });
@@ -186,6 +201,7 @@ export async function startService(
   return {
     url,
     status,
+    accept: (event) => running.accept(event),
     subscribed: running.start(),
     async stop() {
       clearInterval(selfCheck);
@@ -195,6 +211,23 @@ export async function startService(
       await server.close();
     },
   };
+}
+
+/** The central InfluxDB as actions are told of it, where there is one. */
+function centerOf(config: Config): Record<string, string> {
+  const { influxCentralUrl: url, influxCentralToken: token = '' } = config;
+  if (url === undefined || url === 'embedded') return {};
+  return {
+    central_url: url,
+    central_token: token,
+    central_org: config.influxCentralOrg,
+    central_bucket: config.influxCentralBucket,
+  };
+}
+
+/** A CouchDB as actions are told of it. */
+function loginOf({ url, username, password }: Endpoints['couchdb']): Record<string, string> {
+  return { url, username, password };
 }
 
 /** ns since 1970 as people read it. */

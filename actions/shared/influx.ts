@@ -1,12 +1,17 @@
 import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { HttpError, InfluxDB } from '@influxdata/influxdb-client';
+import { HttpError, InfluxDB, type Row } from '@influxdata/influxdb-client';
 import { causeOf, parseUrl } from './http.ts';
 import type { Params } from './payload.ts';
 import { ActionError, shorten } from './result.ts';
 
+/** Whose InfluxDB: the site's, or by the predecessor's names the site's and the center's. */
+type Prefix = 'influx' | 'local' | 'central';
+
 /** A bucket of an InfluxDB 2. */
 export interface Connection {
+  /** What the names of its parameters begin with. */
+  readonly prefix: Prefix;
   readonly url: string;
   readonly token: string;
   readonly org: string;
@@ -14,13 +19,15 @@ export interface Connection {
 }
 
 const TIMEOUT_MS = 20_000;
+/** A query answers when it has read all that it aggregates. */
+const QUERY_TIMEOUT_MS = 120_000;
 
 /**
- * The connection that `influx_url`, `influx_token`, `influx_org` and `influx_bucket` name.
+ * The connection that `influx_url`, `influx_token`, `influx_org` and `influx_bucket` name, or those of another prefix.
  * @throws ActionError `PARAMETER_MISSING` or `PARAMETER_INVALID`
  */
-export function connectionOf(parameters: Params): Connection {
-  const names = ['influx_url', 'influx_token', 'influx_org', 'influx_bucket'] as const;
+export function connectionOf(parameters: Params, prefix: Prefix = 'influx'): Connection {
+  const names = ['url', 'token', 'org', 'bucket'].map((name) => `${prefix}_${name}`);
   const missing = names.filter((name) => typeof parameters[name] !== 'string' || parameters[name] === '');
   if (missing.length > 0) {
     throw new ActionError(
@@ -30,9 +37,33 @@ export function connectionOf(parameters: Params): Connection {
     );
   }
   const [url, token, org, bucket] = names.map((name) => parameters[name] as string) as [string, string, string, string];
-  parseUrl(url, 'influx_url', 'PARAMETER_INVALID');
-  return { url, token, org, bucket };
+  parseUrl(url, `${prefix}_url`, 'PARAMETER_INVALID');
+  return { prefix, url, token, org, bucket };
 }
+
+/**
+ * Runs a Flux script and yields its rows as they come; holds no more of the answer than a piece.
+ * @throws ActionError `INFLUX_UNREACHABLE` or `INFLUX_FAILED`, also in the middle
+ */
+export async function* query(connection: Connection, flux: string): AsyncGenerator<Row> {
+  const { url, token, org } = connection;
+  const transportOptions = { agent: newAgent(url) };
+  const client = new InfluxDB({ url, token, timeout: QUERY_TIMEOUT_MS, transportOptions });
+  try {
+    for await (const row of client.getQueryApi({ org, gzip: true }).iterateRows(flux)) {
+      // what goes wrong after the answer has begun is told in it
+      const error = row.tableMeta.get(row.values, 'error') as string | undefined;
+      if (error !== undefined && row.tableMeta.columns.length <= 4) throw new BrokenAnswer(error);
+      yield row;
+    }
+  } catch (error) {
+    throw failure(error, connection);
+  } finally {
+    transportOptions.agent.destroy();
+  }
+}
+
+class BrokenAnswer extends Error {}
 
 /** A line of line protocol, and the message that it comes from. */
 export interface Line {
@@ -52,8 +83,7 @@ export interface RefusedLine {
  * @throws ActionError `INFLUX_UNREACHABLE` or `INFLUX_FAILED`: nothing is known about what is stored
  */
 export async function write(connection: Connection, lines: readonly Line[]): Promise<RefusedLine[]> {
-  // An agent per run: a connection kept from an earlier one may have died while the container was paused.
-  const agent = new (connection.url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true });
+  const agent = newAgent(connection.url);
   const refused: RefusedLine[] = [];
   const narrow = async (part: readonly Line[], refusal: WriteRefusal): Promise<void> => {
     if (refusal.refusedLines === part.length) {
@@ -74,6 +104,11 @@ export async function write(connection: Connection, lines: readonly Line[]): Pro
     agent.destroy();
   }
   return refused;
+}
+
+/** An agent per run: a connection kept from an earlier one may have died while the container was paused. */
+function newAgent(url: string): Agent {
+  return new (url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true });
 }
 
 function byMeasurementAndTime(a: Line, b: Line): number {
@@ -99,10 +134,11 @@ const PARTIAL_WRITE_ENDING = / dropped=(\d+)(?: for database: \S+ for retention 
 
 /** One request; resolves with InfluxDB's refusal. 422 stores what it does not refuse, 400 and 413 store nothing. */
 async function writeOnce(
-  { url, token, org, bucket }: Connection,
+  connection: Connection,
   agent: Agent,
   lines: readonly Line[],
 ): Promise<WriteRefusal | undefined> {
+  const { url, token, org, bucket } = connection;
   const api = new InfluxDB({ url, token, timeout: TIMEOUT_MS, transportOptions: { agent } }).getWriteApi(
     org,
     bucket,
@@ -121,7 +157,7 @@ async function writeOnce(
     await api.close();
     return undefined;
   } catch (error) {
-    if (!(error instanceof HttpError && isRefusal(error))) throw failure(error, new URL(url).origin);
+    if (!(error instanceof HttpError && isRefusal(error))) throw failure(error, connection);
     const [ending, dropped] = PARTIAL_WRITE_ENDING.exec(error.message) ?? [''];
     const reason = shorten(error.message.slice(0, error.message.length - ending.length));
     if (lines.length === 1) return { reason, refusedLines: 1 };
@@ -137,23 +173,28 @@ function isRefusal({ statusCode, code }: HttpError): boolean {
   return statusCode === 413 || ((statusCode === 400 || statusCode === 422) && typeof code === 'string');
 }
 
-function failure(error: unknown, url: string): ActionError {
+function failure(error: unknown, connection: Connection): ActionError {
+  const url = new URL(connection.url).origin;
+  const name = `${connection.prefix === 'central' ? 'the central InfluxDB' : 'InfluxDB'} at ${url}`;
+  if (error instanceof BrokenAnswer) {
+    return new ActionError('INFLUX_FAILED', `${name} broke off its answer: ${shorten(error.message)}`, { url });
+  }
   if (!(error instanceof HttpError)) {
-    return new ActionError('INFLUX_UNREACHABLE', `InfluxDB at ${url} can't be reached (${causeOf(error)}).`, { url });
+    return new ActionError('INFLUX_UNREACHABLE', `${name} can't be reached (${causeOf(error)}).`, { url });
   }
   const status = error.statusCode;
-  return new ActionError(
-    'INFLUX_FAILED',
-    `InfluxDB at ${url} answered ${status}: ${shorten(error.message)}${hint(status)}`,
-    {
-      url,
-      status,
-    },
-  );
+  // the client gives the header as it is written: seconds
+  const afterMs = error.retryAfter() * 1_000;
+  const what = shorten(error.message) + hint(status, connection);
+  return new ActionError('INFLUX_FAILED', `${name} answered ${status}: ${what}`, {
+    url,
+    status,
+    ...(afterMs > 0 && { afterMs }),
+  });
 }
 
-function hint(status: number): string {
-  if (status === 401 || status === 403) return '; check influx_token';
-  if (status === 404) return '; check influx_org and influx_bucket';
+function hint(status: number, { prefix }: Connection): string {
+  if (status === 401 || status === 403) return `; check ${prefix}_token`;
+  if (status === 404) return `; check ${prefix}_org and ${prefix}_bucket`;
   return '';
 }

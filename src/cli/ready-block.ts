@@ -30,6 +30,8 @@ export async function readyBlock(
   const broker = new URL(mqtt.url);
   const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
   const flux = `from(bucket: "${config.influxLocalBucket}") |> range(start: -1h) |> last()`;
+  const days = `from(bucket: "${config.influxCentralBucket}") |> range(start: -30d) |> filter(fn: (r) => r._measurement == "temperature") |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`;
+  const query = `curl -sK ${influxCurl} '${influxLocal.url}/api/v2/query?org=${encodeURIComponent(config.influxLocalOrg)}' -H 'content-type: application/vnd.flux'`;
   const lines = [
     '',
     `fogwhisk is ready: site ${config.datacenterId}`,
@@ -46,7 +48,9 @@ export async function readyBlock(
     'Look at the activations:',
     `  curl -sK ${openwhiskCurl} '${openwhisk.url}/api/v1/namespaces/_/activations?limit=5'`,
     'Query the points:',
-    `  curl -sK ${influxCurl} '${influxLocal.url}/api/v2/query?org=${encodeURIComponent(config.influxLocalOrg)}' -H 'content-type: application/vnd.flux' -d ${shellWord(flux)}`,
+    `  ${query} -d ${shellWord(flux)}`,
+    'Query the aggregates of past days:',
+    `  ${query} -d ${shellWord(days)}`,
     '',
   ];
   return `${lines.join('\n')}\n`;

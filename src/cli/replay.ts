@@ -3,7 +3,9 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import { connectAsync, type MqttClient } from 'mqtt';
+import { certificateProblem } from '../core/certificate-problem.ts';
 import { FogwhiskError } from '../core/errors.ts';
 import { CsvError, readCsv } from './csv.ts';
 
@@ -17,6 +19,7 @@ export interface ReplayOptions {
   readonly file: string;
   readonly brokerUrl: string;
   readonly credentials?: { readonly username: string; readonly password: string };
+  readonly secureContext?: SecureContext | undefined;
   readonly topic: string;
   /** Becomes `device_fingerprint` of every reading. */
   readonly device?: string;
@@ -158,17 +161,19 @@ function isoTime(cell: string): string | undefined {
   return Number.isNaN(Date.parse(text)) ? undefined : text;
 }
 
-async function openClient({ brokerUrl, credentials }: ReplayOptions): Promise<MqttClient> {
+async function openClient({ brokerUrl, credentials, secureContext }: ReplayOptions): Promise<MqttClient> {
   const clientId = `fogwhisk-replay-${randomUUID()}`;
   try {
-    const client = await connectAsync(brokerUrl, { ...credentials, clientId, clean: true });
+    const tls = secureContext && { secureContext, wsOptions: { secureContext } as object };
+    const client = await connectAsync(brokerUrl, { ...credentials, ...tls, clientId, clean: true });
     // From here on MQTT.js connects again by itself, and sends again what was not acknowledged.
     client.on('error', () => {});
     return client;
   } catch (error) {
     const url = new URL(brokerUrl);
     const reason =
-      error instanceof Error ? error.message || ('code' in error ? String(error.code) : error.name) : String(error);
+      certificateProblem(error) ??
+      (error instanceof Error ? error.message || ('code' in error ? String(error.code) : error.name) : String(error));
     throw new FogwhiskError('BROKER_UNREACHABLE', { url: `${url.protocol}//${url.host}`, reason }, { cause: error });
   }
 }

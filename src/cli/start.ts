@@ -1,13 +1,16 @@
 import { access, constants } from 'node:fs/promises';
-import { pino } from 'pino';
-import { loadConfig } from '../config.ts';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { type Config, loadConfig } from '../config.ts';
 import { FogwhiskError } from '../core/errors.ts';
+import { nextRegistration } from '../core/registration.ts';
 import { loadCredentials } from '../credentials.ts';
-import { startEmbeddedSite } from '../embedded-site.ts';
-import { startService } from '../service.ts';
+import { type Endpoints, startEmbeddedSite } from '../embedded-site.ts';
+import { type Service, startService } from '../service.ts';
 import { lockFolder } from '../storage/folder-lock.ts';
 import { configFile } from './config-file.ts';
 import { farewell, readyBlock } from './ready-block.ts';
+import type { Station } from './station.ts';
 
 /** `fogwhisk start`: runs the site until SIGINT or SIGTERM; a second signal ends it at once. */
 export async function start(options: { config?: string }, version: string): Promise<void> {
@@ -35,7 +38,7 @@ export async function start(options: { config?: string }, version: string): Prom
     undo.push(() => service.stop());
     if (config.apiHost === 'embedded') {
       const { deployToEmbedded } = await import('./deploy.ts');
-      const deployment = await deployToEmbedded(embedded.endpoints, config.providerUrl ?? service.url, log);
+      const deployment = await deployToEmbedded(config, embedded.endpoints, config.providerUrl ?? service.url, log);
       undo.push(async () => deployment.stop());
     }
     await Promise.race([service.subscribed, stopAsked]);
@@ -46,6 +49,10 @@ export async function start(options: { config?: string }, version: string): Prom
       undo.push(() => station.stop());
     }
     process.stdout.write(await readyBlock(config, embedded, service.url));
+    if (config.simulate) {
+      const past = await startPast(config, embedded.endpoints, service, log);
+      undo.push(() => past.stop());
+    }
     const signal = await stopAsked;
     log.info({ signal }, 'stopping');
     await stop();
@@ -56,6 +63,31 @@ export async function start(options: { config?: string }, version: string): Prom
     await stop();
     throw error;
   }
+}
+
+/** The imitated station's past; its days are aggregated through the journal, as by `fogwhisk aggregates`. */
+async function startPast(
+  { dataDir, datacenterId, registrations, timezone }: Config,
+  { mqtt }: Endpoints,
+  service: Service,
+  log: Logger,
+): Promise<Station> {
+  const [{ startStationPast }, { topicFor }] = await Promise.all([import('./station-past.ts'), import('./station.ts')]);
+  const registration = nextRegistration('aggregatesTrigger').name;
+  return startStationPast({
+    ...mqtt,
+    topic: topicFor(registrations[0]?.topics[0] ?? 'test'),
+    datacenterId,
+    timezone,
+    markerFile: join(dataDir, 'station-past.json'),
+    isStored: () => service.status().books.pending === 0,
+    async aggregate({ from, to }) {
+      const window = { from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+      const payload = JSON.stringify({ window, every: 'day', timezone });
+      await service.accept({ registration, key: `station-past ${window.from} ${window.to}`, payload });
+    },
+    log,
+  });
 }
 
 /** A terminal's Ctrl-C reaches us twice under `npm start`: from the terminal and from npm. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { connect } from 'mqtt';
+import type { SecureContext } from 'node:tls';
+import { connect, type IClientOptions } from 'mqtt';
 import type { Logger } from 'pino';
 import { BUOY_FINGERPRINT, buoyReading, ROOM_FINGERPRINT, roomReading } from '../core/station.ts';
 import { withoutShare } from '../core/topic-filter.ts';
@@ -13,6 +14,7 @@ export interface StationOptions {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
+  readonly secureContext?: SecureContext | undefined;
   readonly topic: string;
   readonly datacenterId: string | number;
   /** Default 10 s. */
@@ -29,9 +31,8 @@ export interface Station {
  * connected and then every interval. Like a sensor without memory it skips a reading while it is not connected.
  */
 export function startStation(options: StationOptions): Station {
-  const { url, username, password, topic, datacenterId, intervalMs = INTERVAL_MS, log } = options;
-  const login = username !== undefined && password !== undefined ? { username, password } : {};
-  const client = connect(url, { ...login, clientId: `fogwhisk-station-${randomUUID()}`, clean: true });
+  const { url, topic, datacenterId, intervalMs = INTERVAL_MS, log } = options;
+  const client = connect(url, { ...loginOf(options), clientId: `fogwhisk-station-${randomUUID()}`, clean: true });
   let unacknowledged = 0;
 
   const publish = (reading: object) => {
@@ -42,16 +43,9 @@ export function startStation(options: StationOptions): Station {
   };
   const measure = () => {
     if (!client.connected || unacknowledged >= MAX_UNACKNOWLEDGED) return;
-    const at = Date.now();
-    const id = Number(datacenterId);
-    const datacenter_id = Number.isNaN(id) ? datacenterId : id;
-    publish({
-      ...buoyReading(at),
-      device_fingerprint: BUOY_FINGERPRINT,
-      datacenter_id,
-      time: new Date(at).toISOString(),
-    });
-    publish({ ...roomReading(at), device_fingerprint: ROOM_FINGERPRINT, datacenter_id });
+    const { buoy, room } = messagesAt(Date.now(), datacenterId);
+    publish(buoy);
+    publish(room);
   };
 
   client.on('error', (error) =>
@@ -70,6 +64,25 @@ export function startStation(options: StationOptions): Station {
       clearInterval(timer);
       await client.endAsync(!client.connected || unacknowledged > 0);
     },
+  };
+}
+
+/** What the station publishes at an instant (ms since 1970). The room sensor has no clock, so its message has no time. */
+export function messagesAt(at: number, datacenterId: string | number): { buoy: object; room: object } {
+  const id = Number(datacenterId);
+  const datacenter_id = Number.isNaN(id) ? datacenterId : id;
+  const time = new Date(at).toISOString();
+  return {
+    buoy: { ...buoyReading(at), device_fingerprint: BUOY_FINGERPRINT, datacenter_id, time },
+    room: { ...roomReading(at), device_fingerprint: ROOM_FINGERPRINT, datacenter_id },
+  };
+}
+
+/** How the station logs in to the broker, as MQTT.js takes it. */
+export function loginOf({ username, password, secureContext }: StationOptions): IClientOptions {
+  return {
+    ...(username !== undefined && password !== undefined && { username, password }),
+    ...(secureContext && { secureContext, wsOptions: { secureContext } as object }),
   };
 }
 

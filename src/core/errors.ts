@@ -16,6 +16,24 @@ const catalogue = {
   FILE_UNREADABLE: (d) => `${d.file} can't be read (${d.reason}); name a file that this user may read.`,
   TLS_FILE_UNUSABLE: (d) => `${d.file} does not hold ${d.wanted} (${d.reason}); set ${d.setting} to a file that does.`,
   CSV_UNUSABLE: (d) => `${d.file}, line ${d.line}: ${d.problem}.`,
+  DEPLOY_FAILED: (d) =>
+    `nothing more could be deployed on the OpenWhisk at ${d.url} (${d.reason}); what is there stays, and the command can be repeated. Its place is set by apiHost, its keys by owAuth and owSystemAuth.`,
+  DEPLOY_POINTLESS: () =>
+    'the configuration has an embedded OpenWhisk, which is deployed to at each start; set apiHost to deploy to another one.',
+  LAKES_INVALID: (d) =>
+    `${d.file} does not describe workflows of lakes:\n${(d.problems as string[]).map((problem) => `  ${problem}`).join('\n')}`,
+  STEP_UNKNOWN: (d) =>
+    `${d.file} has no step ${d.container} with a program for a lake ${d.lake}; it has the lakes ${(d.lakes as string[]).join(', ')} and the steps ${(d.steps as string[]).join(', ')}.`,
+  SITE_NAME_INVALID: (d) =>
+    `${d.name} can't be the name of a site: it becomes a Kubernetes namespace; use at most 63 of a-z, 0-9 and -, a letter first.`,
+  SITE_EXISTS: (d) => `${d.folder} is there already; change it by hand, or remove it first.`,
+  SECRETS_NOT_GIVEN: (d) =>
+    `not given: ${d.keys}, and there is no terminal to ask at; put each into a file and name that in the site's file as KEY_FILE.`,
+  PERIOD_INVALID: (d) =>
+    `from ${d.from} to ${d.to} is no period: give dates (2018-08-29) or ISO 8601 times, the earlier one first.`,
+  KIND_UNKNOWN: (d) =>
+    `${d.file} does not tell by its name what runs it (known are ${d.known}); name the kind, as in --kind nodejs:20.`,
+  TRIGGER_UNKNOWN: (d) => `the OpenWhisk at ${d.url} has no trigger ${d.trigger}; create it first, or check its name.`,
   BROKER_UNREACHABLE: (d) =>
     `the MQTT broker at ${d.url} can't be used (${d.reason}); start it, or set mqttUrl to where it listens, with user and password if it wants them.`,
   SHARED_KEY_MISSING: (d) =>

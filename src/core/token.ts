@@ -21,6 +21,11 @@ export function isParameterToken(siteKey: string, token: string, now: number): b
   return expires >= now && isSameSecret(token, parameterToken(siteKey, expires));
 }
 
+/** The token of a webhook; another name has another one. */
+export function hookToken(siteKey: string, hook: string): string {
+  return sign(siteKey, `hook:${hook}`);
+}
+
 /** Compares two secrets without telling by its duration how much of them is equal. */
 export function isSameSecret(a: string, b: string): boolean {
   const left = createHmac('sha256', 'compare').update(a).digest();

@@ -4,13 +4,13 @@ import type { Readable } from 'node:stream';
 import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
 import { FogwhiskError } from '../core/errors.ts';
 
-/** What the embedded CouchDB, OpenWhisk and InfluxDB share: a loopback listener and bounded bodies. */
+/** What the embedded CouchDB, OpenWhisk and InfluxDB share: a listener and bounded bodies. */
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
 
 export interface Listener {
   readonly port: number;
-  /** `http://127.0.0.1:<port>`, without a trailing slash. */
+  /** `http://<host>:<port>` as this machine reaches it, without a trailing slash. */
   readonly url: string;
   /** Stops listening, lets running answers finish for `graceMs` (default 1,000 ms), then cuts what is left. */
   close(graceMs?: number): Promise<void>;
@@ -38,7 +38,7 @@ export async function listen(
   const address = server.address() as AddressInfo;
   return {
     port: address.port,
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    url: `http://${reachable(host)}:${address.port}`,
     async close(graceMs = 1_000) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
@@ -47,6 +47,13 @@ export async function listen(
       clearTimeout(cut);
     },
   };
+}
+
+/** How this machine reaches a listener that is bound to `host`, as a URL writes it: loopback where that is every address. */
+export function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** The error a person can act on when a listener can't be opened. */

@@ -3,6 +3,9 @@ import type { Registry } from 'prom-client';
 import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
 import { isParameterToken, isSameSecret, receiptToken } from '../core/token.ts';
+import type { EventIntake } from '../ports/event-intake.ts';
+import { addFiringRoutes } from './firing-routes.ts';
+import { addHookRoutes, type Hook } from './hook-routes.ts';
 import { addParkedRoutes, type ParkedAccess } from './parked-routes.ts';
 import type { ReceiptInbox } from './receipt-inbox.ts';
 
@@ -14,9 +17,11 @@ export interface HttpParts {
   /** The key that receipt and parameter tokens are made from. */
   readonly siteKey: string;
   /** What actions may ask for by the token of a firing. */
-  readonly parameters: () => Record<string, string>;
+  readonly parameters: () => Readonly<Record<string, unknown>>;
   readonly status: () => SiteStatus;
   readonly parked: ParkedAccess;
+  readonly hooks: readonly Hook[];
+  readonly intake: Pick<EventIntake, 'accept'>;
 }
 
 export interface SiteStatus {
@@ -91,6 +96,8 @@ export function createServer(parts: HttpParts): FastifyInstance {
     return parts.parameters();
   });
 
+  addHookRoutes(server, { hooks: parts.hooks, siteKey: parts.siteKey, intake: parts.intake, now: Date.now });
+
   let metrics: Promise<Registry> | undefined;
   void server.register(async (guarded) => {
     guarded.addHook('onRequest', async (request, reply) => {
@@ -102,6 +109,7 @@ export function createServer(parts: HttpParts): FastifyInstance {
     });
     guarded.get('/status', () => parts.status());
     addParkedRoutes(guarded, parts.parked);
+    addFiringRoutes(guarded, parts.intake);
     guarded.get('/metrics', async (_request, reply) => {
       metrics ??= import('./metrics.ts').then(({ createMetrics }) => createMetrics(parts.status));
       const registry = await metrics;

@@ -1,6 +1,5 @@
 // The embedded OpenWhisk with a CouchDB of its own, and our actions on it: a process for the campaign to kill.
 import { join } from 'node:path';
-import openwhisk from 'openwhisk';
 import { pino } from 'pino';
 import { deploy } from '../../src/adapters/openwhisk/deploy.ts';
 import { startCouchdb } from '../../src/embedded/couchdb/server.ts';
@@ -19,7 +18,7 @@ const host = await startOpenwhisk({
   log,
   setting: 'openwhisk',
 });
-await deploy(openwhisk({ api: `${host.url}/api/v1/`, api_key: authKey }), manifest);
+await deploy(manifest, { url: host.url, auth: authKey, providerUrl: 'http://127.0.0.1:1' });
 
 process.once('SIGTERM', () => {
   void host

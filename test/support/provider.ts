@@ -70,9 +70,14 @@ export class Provider {
     return this.ended;
   }
 
-  /** `name: url` of a part from the ready block. */
+  /** The URL of a part from the ready block; undefined for one that was not started. */
+  find(name: string): string | undefined {
+    return new RegExp(`^  ${name}\\s+(\\S+)$`, 'm').exec(this.output())?.[1];
+  }
+
+  /** The URL of a part that was started. */
   address(name: string): string {
-    const url = new RegExp(`^  ${name}\\s+(\\S+)$`, 'm').exec(this.output())?.[1];
+    const url = this.find(name);
     if (!url) throw new Error(`no ${name} in:\n${this.output()}`);
     return url;
   }

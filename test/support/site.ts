@@ -20,14 +20,17 @@ export class Site {
   static async start(settings: Record<string, string> = {}): Promise<Site> {
     const all = { dataDir: await temporaryFolder(), ...settings };
     const provider = await Provider.start(all);
-    const portOf = (name: string) => new URL(provider.address(name)).port;
-    return new Site(provider, {
-      ...all,
-      embeddedMqttPort: portOf('MQTT'),
-      embeddedOpenwhiskPort: portOf('OpenWhisk'),
-      embeddedCouchdbPort: portOf('CouchDB'),
-      embeddedInfluxdbPort: portOf('InfluxDB'),
+    const parts = {
+      embeddedMqttPort: 'MQTT',
+      embeddedOpenwhiskPort: 'OpenWhisk',
+      embeddedCouchdbPort: 'CouchDB',
+      embeddedInfluxdbPort: 'InfluxDB',
+    };
+    const ports = Object.entries(parts).flatMap(([setting, part]) => {
+      const url = provider.find(part);
+      return url === undefined ? [] : [[setting, new URL(url).port]];
     });
+    return new Site(provider, { ...all, ...Object.fromEntries(ports) });
   }
 
   get dataDir(): string {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { SecureContext } from 'node:tls';
 import { StringDecoder } from 'node:string_decoder';
+import type { SecureContext } from 'node:tls';
 import { type Dispatcher, Pool } from 'undici';
 import { CenterError, type Change, type Documents, type Identity, type StoredDocument } from '../../ports/documents.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 100;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 /** CouchDB's own limit of a document is 8,000,000 bytes. */
 const MAX_LINE_CHARACTERS = 16 * 1024 * 1024;
@@ -46,6 +47,9 @@ export class CouchdbDocuments implements Documents {
     this.#designs = designs;
     this.#pool = new Pool(origin, {
       pipelining: 1,
+      // For the few requests that follow each other: a link that went dead kills kept connections too, and silently.
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
       headersTimeout: ANSWER_TIMEOUT_MS,
       bodyTimeout: ANSWER_TIMEOUT_MS,
       maxResponseSize: MAX_ANSWER_BYTES,
@@ -125,10 +129,13 @@ export class CouchdbDocuments implements Documents {
       const decoder = new StringDecoder('utf8');
       let rest = '';
       for await (const chunk of body as AsyncIterable<Buffer>) {
-        const lines = (rest + decoder.write(chunk)).split('\n');
-        rest = lines.pop()!;
+        const text = decoder.write(chunk);
+        const end = text.lastIndexOf('\n');
+        // Only what is new is looked through: a large document comes in hundreds of pieces.
+        const lines = end < 0 ? [] : (rest + text.slice(0, end)).split('\n');
+        rest = end < 0 ? rest + text : text.slice(end + 1);
         if (rest.length > MAX_LINE_CHARACTERS) throw new Error(`a line of more than ${MAX_LINE_CHARACTERS} characters`);
-        const rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as ChangesRow);
+        const rows = lines.filter((line) => line !== '').map(parseRow);
         const documents = rows.filter(({ id }) => id !== undefined && !id.startsWith('_design/'));
         hear(
           documents.map(({ id, doc, deleted }) => ({ id: id!, ...(!deleted && doc && { document: doc }) })),
@@ -145,7 +152,13 @@ export class CouchdbDocuments implements Documents {
   }
 
   /** An answer of 2xx, or of a status that the caller expects. */
-  async #ask(method: Dispatcher.HttpMethod, path: string, signal: AbortSignal, expected: number[] = [], body?: unknown) {
+  async #ask(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    signal: AbortSignal,
+    expected: number[] = [],
+    body?: unknown,
+  ) {
     const { statusCode, body: answer } = await this.#request(method, path, signal, body);
     if (statusCode >= 300 && !expected.includes(statusCode)) {
       throw await this.#refusal(method, path, statusCode, answer);
@@ -199,6 +212,15 @@ export class CouchdbDocuments implements Documents {
     return new CenterError(`CouchDB can't be reached (${code ?? message ?? String(error)})`, undefined, {
       cause: error,
     });
+  }
+}
+
+/** What JSON.parse says quotes the text, which may hold what is not for the log. */
+function parseRow(line: string): ChangesRow {
+  try {
+    return JSON.parse(line) as ChangesRow;
+  } catch {
+    throw new Error('a line of the feed is no JSON');
   }
 }
 

@@ -30,7 +30,8 @@ export class SnapshotFile implements Snapshots {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       // Everything in it comes from the center: read there anew it is whole again.
-      this.#log.warn({ file: this.#file, err: error }, 'the snapshot of the center is unusable; it is read anew');
+      const { code, name } = error as NodeJS.ErrnoException;
+      this.#log.warn({ file: this.#file, reason: code ?? name }, 'the snapshot is unusable; the center is read anew');
       return undefined;
     }
   }

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { Logger } from 'pino';
 import { FogwhiskError } from '../../core/errors.ts';
-import { listenError } from '../http.ts';
+import { listenError, reachable } from '../http.ts';
 import { Intake } from './intake.ts';
 import { Persistence } from './persistence.ts';
 import type { Qos } from './records.ts';
@@ -12,7 +12,6 @@ import type { Session } from './session.ts';
 import { BrokerState, type Limits } from './state.ts';
 import { PacketMeter } from './wire.ts';
 
-const HOST = '127.0.0.1';
 /** How much of a connection is read and handled at once; its messages share a commit. */
 const READ_BYTES = 128 * 1024;
 /** A client that takes nothing at all for this long is disconnected. */
@@ -31,11 +30,13 @@ const DEFAULT_LIMITS: Limits = {
 };
 
 export interface BrokerOptions {
+  /** Where it listens; default 127.0.0.1. */
+  readonly host?: string;
   /** 0 = any free port. */
   readonly port: number;
   /** A folder of the broker's own. */
   readonly dataDir: string;
-  /** Without them everybody on this machine may connect. */
+  /** Without them everybody who reaches it may connect. */
   readonly credentials?: { readonly username: string; readonly password: string };
   /** A larger MQTT packet closes its connection. */
   readonly maxPacketBytes: number;
@@ -79,7 +80,7 @@ export interface EmbeddedBroker {
 }
 
 /**
- * An MQTT 3.1.1 broker on loopback TCP. aedes speaks the protocol (connecting, subscribing, keep-alive, wills); taking
+ * An MQTT 3.1.1 broker over TCP. aedes speaks the protocol (connecting, subscribing, keep-alive, wills); taking
  * messages in, keeping them and sending them to sessions is ours, so that nothing is acknowledged before it is durable.
  *
  * Every client has a {@link Session}: messages of QoS 1 and 2 are queued in it and sent with a window; QoS 0 is sent at
@@ -88,7 +89,7 @@ export interface EmbeddedBroker {
  * @throws FogwhiskError `PORT_TAKEN`, `PORT_REFUSED`, `DATA_FOLDER_UNUSABLE` or `LOG_VERSION_UNKNOWN`
  */
 export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroker> {
-  const { dataDir, maxPacketBytes, log } = options;
+  const { host = '127.0.0.1', dataDir, maxPacketBytes, log } = options;
   const state = await BrokerState.open(dataDir, { ...DEFAULT_LIMITS, ...options.limits }, log).catch(
     (error: unknown) => {
       throw folderError(error, dataDir);
@@ -223,9 +224,9 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
-        reject(listenError(error, HOST, options.port, options.setting)),
+        reject(listenError(error, host, options.port, options.setting)),
       );
-      server.listen(options.port, HOST, resolve);
+      server.listen(options.port, host, resolve);
     });
   } catch (error) {
     await new Promise<void>((resolve) => aedes.close(resolve));
@@ -241,7 +242,7 @@ export async function startBroker(options: BrokerOptions): Promise<EmbeddedBroke
 
   const port = (server.address() as AddressInfo).port;
   return {
-    url: `mqtt://${HOST}:${port}`,
+    url: `mqtt://${reachable(host)}:${port}`,
     port,
     stats() {
       const all = [...state.sessions.values()];

@@ -9,6 +9,8 @@ import { route } from './routes.ts';
 import { Sessions } from './session.ts';
 
 export interface CouchdbOptions {
+  /** Where it listens; default 127.0.0.1. */
+  readonly host?: string;
   /** 0 = any free port. */
   readonly port: number;
   /** Everything is kept in its subfolder `couchdb`. */
@@ -34,7 +36,7 @@ export interface Couchdb {
  * @throws FogwhiskError `PORT_TAKEN` or `PORT_REFUSED`
  */
 export async function startCouchdb(options: CouchdbOptions): Promise<Couchdb> {
-  const { port, dataDir, username, password, log, setting } = options;
+  const { host, port, dataDir, username, password, log, setting } = options;
   const databases = await Databases.open(join(dataDir, 'couchdb'));
   const sessions = new Sessions(username, password, databases.secret);
   const stopping = new AbortController();
@@ -48,7 +50,7 @@ export async function startCouchdb(options: CouchdbOptions): Promise<Couchdb> {
       answerError(error, exchange, response, log);
     }
   };
-  const listener = await listen(handler, { port, setting }).catch(async (error: unknown) => {
+  const listener = await listen(handler, { ...(host && { host }), port, setting }).catch(async (error: unknown) => {
     await databases.close();
     throw error;
   });

@@ -11,6 +11,8 @@ import { Store } from './store.ts';
 import { write } from './write-route.ts';
 
 export interface InfluxdbOptions {
+  /** Where it listens; default 127.0.0.1. */
+  readonly host?: string;
   /** 0 = any free one. */
   readonly port: number;
   /** Folder of the database; made if needed. */
@@ -54,7 +56,7 @@ const VERSION = 'v2.7.12-fogwhisk';
  * @throws FogwhiskError `PORT_TAKEN` or `PORT_REFUSED`
  */
 export async function startInfluxdb(options: InfluxdbOptions): Promise<Influxdb> {
-  const { port, dataDir, token, org, setting, log } = options;
+  const { host, port, dataDir, token, org, setting, log } = options;
   const store = await Store.open({ dataDir, log });
   try {
     await store.setOrganization(org);
@@ -76,7 +78,7 @@ export async function startInfluxdb(options: InfluxdbOptions): Promise<Influxdb>
         answerError(error, exchange);
       }
     };
-    const listener = await listen(handle, { port, setting });
+    const listener = await listen(handle, { ...(host && { host }), port, setting });
     return {
       url: listener.url,
       port: listener.port,

@@ -40,6 +40,8 @@ const WELL_KNOWN_SYSTEM_KEY =
   '789c46b1-71f6-4ed5-8c54-816aa4f8c502:abczO3xZCLrMN6v2BKK1dXYFpXlPkccOFqm12CdAsMgRU4VrNZ9lyGVCGuMDGIwP';
 
 export interface OpenwhiskOptions {
+  /** Where it listens; default 127.0.0.1. */
+  readonly host?: string;
   /** 0 = any free one. */
   readonly port: number;
   /** Activations, the entities' copy and the runtimes' folders; this host's alone. */
@@ -56,6 +58,8 @@ export interface OpenwhiskOptions {
   readonly containers?: ContainerCli | 'none';
   /** Apache OpenWhisk's rates, or more than a site needs (the default). */
   readonly limits?: LimitsName;
+  /** Certificates of further authorities that Node.js actions trust: the absolute path of a PEM file. */
+  readonly caFile?: string | undefined;
   readonly log: Logger;
   /** The configuration key that names the port. */
   readonly setting: string;
@@ -65,6 +69,8 @@ export interface Openwhisk {
   /** `http://127.0.0.1:<port>` */
   readonly url: string;
   readonly port: number;
+  /** `uuid:key` of the namespace `whisk.system` */
+  readonly systemAuth: string;
   /** Finishes what runs (at most 1 s), ends the runtimes and writes what is not on disk yet. */
   close(): Promise<void>;
 }
@@ -84,15 +90,16 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
   const unavailable: Handler = (_, response) => void response.writeHead(503, { connection: 'close' }).end();
   let handler = unavailable;
   const listener = await listen((request, response) => handler(request, response), options);
-  const [store, activations, identities] = await Promise.all([
+  const [store, activations, keys] = await Promise.all([
     EntityStore.open(options.couchdb, dataDir, log),
     ActivationStore.open(join(dataDir, 'activations'), log),
-    identitiesOf(options),
+    keysOf(options),
   ]);
   const reaper = new Reaper();
   const pool = new RuntimePool({
     folder: runtimes,
     apiHost: listener.url,
+    caFile: options.caFile,
     reaper,
     maxProcesses: MAX_PROCESSES,
     prewarm: nodejsProgram,
@@ -108,12 +115,16 @@ export async function startOpenwhisk(options: OpenwhiskOptions): Promise<Openwhi
     programOf,
     log,
   });
+  const identities = new Map(
+    Object.entries(keys).map(([namespace, authKey]): [string, Identity] => [authKey, { namespace, authKey }]),
+  );
   handler = createApi({ store, activations, invoker, throttle, limits, kinds, identities }, log);
   pool.prewarm();
 
   return {
     url: listener.url,
     port: listener.port,
+    systemAuth: keys[SYSTEM],
     async close() {
       handler = unavailable;
       const closed = listener.close(CLOSE_WAIT_MS);
@@ -143,10 +154,11 @@ function programFor(
     .find(({ kind }) => kind === exec.kind)?.program;
 }
 
-async function identitiesOf({ authKey, namespaces = {}, dataDir }: OpenwhiskOptions): Promise<Map<string, Identity>> {
-  const keys: Record<string, string> = { [GUEST]: authKey, ...namespaces };
-  keys[SYSTEM] ??= authKey === WELL_KNOWN_GUEST_KEY ? WELL_KNOWN_SYSTEM_KEY : await ownSystemKey(dataDir);
-  return new Map(Object.entries(keys).map(([namespace, key]) => [key, { namespace, authKey: key }]));
+/** The key of each namespace. */
+async function keysOf({ authKey, namespaces = {}, dataDir }: OpenwhiskOptions) {
+  const standalone = authKey === WELL_KNOWN_GUEST_KEY ? WELL_KNOWN_SYSTEM_KEY : undefined;
+  const system = namespaces[SYSTEM] ?? standalone ?? (await ownSystemKey(dataDir));
+  return { ...namespaces, [GUEST]: authKey, [SYSTEM]: system };
 }
 
 /** The key of `whisk.system`, made at the first start. */

@@ -3,8 +3,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import nano from 'nano';
 import type { Logger } from 'pino';
+import { Agent } from 'undici';
 import { ApiError } from '../api-error.ts';
 import type { Entity, EntityType } from './entities.ts';
 
@@ -25,6 +27,8 @@ export interface CouchdbAccess {
   readonly url: string;
   readonly username: string;
   readonly password: string;
+  /** What is trusted, where that is not what Node.js trusts by itself. */
+  readonly secureContext?: SecureContext | undefined;
 }
 
 /**
@@ -34,6 +38,7 @@ export interface CouchdbAccess {
  */
 export class EntityStore {
   readonly #url: URL;
+  readonly #secureContext: SecureContext | undefined;
   readonly #server: nano.ServerScope;
   readonly #copyFile: string;
   readonly #log: Logger;
@@ -49,7 +54,13 @@ export class EntityStore {
     url.password = encodeURIComponent(couchdb.password);
     if (!url.pathname.endsWith('/')) url.pathname += '/';
     this.#url = url;
-    this.#server = nano(url.href);
+    const { secureContext } = couchdb;
+    this.#secureContext = secureContext;
+    this.#server = nano({
+      url: url.href,
+      // Its types ask for the class, its code for an instance.
+      ...(secureContext && { agentOptions: new Agent({ connect: { secureContext } }) as unknown as typeof Agent }),
+    });
     this.#copyFile = join(folder, COPY_FILE);
     this.#log = log;
   }
@@ -176,7 +187,10 @@ export class EntityStore {
 
   async #nextChanges(since: string): Promise<string> {
     const query = new URLSearchParams({ feed: 'longpoll', include_docs: 'true', timeout: String(LONGPOLL_MS), since });
-    const changes = await getJson<Changes>(new URL(`${DATABASE}/_changes?${query}`, this.#url), this.#stop.signal);
+    const changes = await getJson<Changes>(new URL(`${DATABASE}/_changes?${query}`, this.#url), {
+      signal: this.#stop.signal,
+      ...(this.#secureContext && { secureContext: this.#secureContext }),
+    });
     for (const { id, deleted, doc } of changes.results) {
       if (deleted) this.#forget(id);
       else if (doc) this.#remember(doc);
@@ -257,10 +271,10 @@ interface Changes {
  * One GET that can be given up at any time: not by nano, whose fetch (in Node.js 20) forgets its abort signal when memory is
  * collected, and a long poll would hold a stop up for half a minute.
  */
-async function getJson<T>(url: URL, signal: AbortSignal): Promise<T> {
+async function getJson<T>(url: URL, options: { signal: AbortSignal; secureContext?: SecureContext }): Promise<T> {
   const get = url.protocol === 'https:' ? https.get : http.get;
   const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-    const request = get(url, { signal, timeout: LONGPOLL_MS + ANSWER_WAIT_MS }, resolve);
+    const request = get(url, { ...options, timeout: LONGPOLL_MS + ANSWER_WAIT_MS }, resolve);
     request.on('timeout', () => request.destroy(new Error('CouchDB has gone silent')));
     request.on('error', reject);
   });

@@ -60,14 +60,15 @@ export class RuntimePool {
   constructor(options: {
     readonly folder: string;
     readonly apiHost: string;
+    readonly caFile: string | undefined;
     readonly reaper: Reaper;
     readonly maxProcesses: number;
     readonly prewarm: RuntimeProgram | undefined;
   }) {
     this.#maxProcesses = options.maxProcesses;
     this.#prewarm = options.prewarm;
-    this.#start = (program, slots) =>
-      new RuntimeProcess(program, { folder: options.folder, apiHost: options.apiHost, reaper: options.reaper, slots });
+    const { folder, apiHost, caFile, reaper } = options;
+    this.#start = (program, slots) => new RuntimeProcess(program, { folder, apiHost, caFile, reaper, slots });
   }
 
   /** A place for one activation, as soon as there is one; undefined when the pool is closed meanwhile. */

@@ -47,7 +47,14 @@ export class RuntimeProcess {
 
   constructor(
     program: RuntimeProgram,
-    options: { readonly folder: string; readonly apiHost: string; readonly slots: number; readonly reaper: Reaper },
+    options: {
+      readonly folder: string;
+      readonly apiHost: string;
+      /** Certificates of further authorities, for Node.js. */
+      readonly caFile?: string | undefined;
+      readonly slots: number;
+      readonly reaper: Reaper;
+    },
   ) {
     this.slots = options.slots;
     this.#folder = mkdtempSync(join(options.folder, 'action-'));
@@ -56,6 +63,7 @@ export class RuntimeProcess {
       env: {
         ...(program.inheritsEnvironment ? process.env : this.#ownEnvironment()),
         __OW_API_HOST: options.apiHost,
+        ...(options.caFile && { NODE_EXTRA_CA_CERTS: options.caFile }),
       },
       stdio: ['ignore', 'pipe', 'pipe', ...new Array<'pipe'>(options.slots).fill('pipe')],
       detached: true,

@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { FogwhiskError } from '../../core/errors.ts';
+import { type Lakes, lakesSchema } from '../../core/flare.ts';
+
+/**
+ * Reads `lakes.yml`. Parts of a program that begin with `./` or `../` are paths relative to the file.
+ * @throws FogwhiskError `FILE_UNREADABLE` or `LAKES_INVALID` with every problem
+ */
+export async function readLakes(file: string): Promise<Lakes> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new FogwhiskError('FILE_UNREADABLE', { file, reason: error.code }, { cause: error });
+  });
+  let content: unknown;
+  try {
+    content = parse(text, { logLevel: 'error' });
+  } catch (error) {
+    throw new FogwhiskError('LAKES_INVALID', { file, problems: [(error as Error).message] }, { cause: error });
+  }
+  const parsed = lakesSchema.safeParse(content);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the whole'}: ${message}`);
+    throw new FogwhiskError('LAKES_INVALID', { file, problems });
+  }
+  const folder = dirname(resolve(file));
+  for (const step of Object.values(parsed.data.steps)) {
+    const inFolder = (part: string) => (/^\.{1,2}\//.test(part) ? resolve(folder, part) : part);
+    if (step.program) step.program = step.program.map(inFolder);
+  }
+  return parsed.data;
+}

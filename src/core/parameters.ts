@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { revealed, type Seal, type Sealed, type Secrets, secretSchema } from './sealed.ts';
+
+/**
+ * Parameters of actions that differ from site to site. Those of an action itself are global, since the sites share the
+ * center's CouchDB; so a firing names its site, and the action asks that for what holds there.
+ */
+
+export type Parameters = Readonly<Record<string, unknown>>;
+
+/** Where a parameter may be given, the weakest first. */
+export interface ParameterLayers {
+  /** What the action was created with (`--param`). */
+  readonly action?: Parameters;
+  /** What a site has where nobody says otherwise: its embedded parts, its id. */
+  readonly site?: Parameters;
+  /** The center's document `*`. */
+  readonly everySite?: Parameters;
+  /** The center's document of this site. */
+  readonly thisSite?: Parameters;
+  readonly configMap?: Parameters;
+  readonly payload?: Parameters;
+}
+
+/** Each parameter from the strongest layer that gives it. */
+export function resolveParameters({
+  action,
+  site,
+  everySite,
+  thisSite,
+  configMap,
+  payload,
+}: ParameterLayers): Parameters {
+  return { ...action, ...site, ...everySite, ...thisSite, ...configMap, ...payload };
+}
+
+/** The document of the database `parameters` that is for every site. */
+export const EVERY_SITE = '*';
+
+/** `values` holds plain values, `secrets` sealed ones and references by the names of their parameters. */
+const documentSchema = z.object({
+  _id: z.string(),
+  values: z.record(z.string().max(256), z.unknown()).default({}),
+  secrets: z.record(z.string().max(256), z.unknown()).default({}),
+});
+
+export interface ReadParameters {
+  readonly parameters: Parameters;
+  /** Parameters that are left out, and why. */
+  readonly problems: readonly string[];
+}
+
+/** Reads a document of parameters; never throws. What can't be had is left out alone. */
+export function readParameters(document: Readonly<Record<string, unknown>>, secrets: Secrets): ReadParameters {
+  const parsed = documentSchema.safeParse(document);
+  if (!parsed.success) {
+    return {
+      parameters: {},
+      problems: parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`),
+    };
+  }
+  const { _id, values } = parsed.data;
+  const parameters: Record<string, unknown> = { ...values };
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(parsed.data.secrets)) {
+    const secret = secretSchema.safeParse(value);
+    if (!secret.success) {
+      problems.push(`secrets.${name}: ${secret.error.issues[0]?.message}`);
+      continue;
+    }
+    try {
+      const text = revealed(secret.data, secrets, secretPlace(_id, name));
+      parameters[name] = 'sealed' in secret.data ? (JSON.parse(text) as unknown) : text;
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  }
+  return { parameters, problems };
+}
+
+/** A secret parameter as the document `id` may hold it. @throws FogwhiskError `SHARED_KEY_MISSING` */
+export function sealedParameter(value: unknown, id: string, name: string, seal: Seal): Sealed {
+  return seal.seal(JSON.stringify(value), secretPlace(id, name));
+}
+
+export function secretPlace(id: string, name: string) {
+  return { document: id, field: `secrets.${name}` };
+}
+
+/** The site's InfluxDB and the central one, under the names by which the predecessor's actions take them. */
+const INJECTED = [
+  ...['url', 'token', 'org', 'bucket'].flatMap((name) => [`influx_${name}`, `local_${name}`, `central_${name}`]),
+  'location',
+];
+
+/** The parameters that ride in the payload where `injectInflux` is set, for actions that ask for none. */
+export function injectedParameters(current: Parameters): Parameters {
+  return Object.fromEntries(INJECTED.flatMap((name) => (name in current ? [[name, current[name]]] : [])));
+}

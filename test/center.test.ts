@@ -1,0 +1,256 @@
+import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { program } from './support/programs.ts';
+import { hasFaketime, type LedgerLine, ledgerAction, SharedCenter, SiteOfCenter } from './support/sites-and-center.ts';
+import { Wan } from './support/wan.ts';
+
+/** Two sites and a center, each a process tree of its own, with a link between each site and the center. */
+
+const run = promisify(execFile);
+/** What a change in the center may take to every site. */
+const CHANGE_MS = 2_000;
+const HOUR_MS = 3_600_000;
+
+interface Setup {
+  readonly center: SharedCenter;
+  readonly sites: readonly [SiteOfCenter, SiteOfCenter];
+}
+
+/** A center whose action `ledger` is what the triggers fire, and two sites that have heard of it. */
+async function setUp(triggers: readonly string[]): Promise<Setup> {
+  const center = await SharedCenter.start();
+  const [one, two] = await Promise.all([SiteOfCenter.start('1', center), SiteOfCenter.start('2', center)]);
+  const { openwhisk } = center;
+  await openwhisk.actions.update({ name: 'ledger', action: ledgerAction('first') });
+  for (const name of triggers) {
+    await openwhisk.triggers.update({ name });
+    await openwhisk.rules.update({ name: `${name}Rule`, trigger: name, action: 'ledger' });
+  }
+  await center.put('parameters', '*', { values: { greeting: 'hello' } });
+  for (const { id, ledgerFile } of [one, two]) {
+    await center.put('parameters', id, { values: { ledger: ledgerFile } });
+  }
+  return { center, sites: [one, two] };
+}
+
+const bodiesOf = (lines: readonly LedgerLine[]) => lines.flatMap(({ bodies }) => bodies);
+
+/** Resolves with what a site's ledger says of a message that is published until it comes through. */
+async function through(site: SiteOfCenter, topic: string, timeoutMs = CHANGE_MS): Promise<LedgerLine> {
+  const sensor = await site.sensor();
+  const from = performance.now();
+  for (let n = 0; ; n++) {
+    const body = `${topic} ${site.id} ${n}`;
+    await sensor.publishAsync(topic, body, { qos: 1 });
+    const line = (await site.ledger()).findLast(({ bodies }) => bodies.some((each) => each.startsWith(`${topic} `)));
+    if (line) return line;
+    if (performance.now() - from > timeoutMs) throw new Error(`nothing came through on ${topic} at site ${site.id}`);
+    await sleep(50);
+  }
+}
+
+describe('a center and two sites', () => {
+  it('brings each change of the center to the sites that it is for, within 2 s', async () => {
+    const { center, sites } = await setUp(['everywhere', 'onlyTwo']);
+    const [, two] = sites;
+    const registration = (trigger: string, topic: string, where: unknown) =>
+      center.put('topic_listeners', `/guest/${trigger}`, { trigger: `/guest/${trigger}`, topic, sites: where });
+
+    await registration('everywhere', 'a', '*');
+    await registration('onlyTwo', 'b', ['2']);
+    await Promise.all(sites.map((site) => through(site, 'a')));
+    await through(two, 'b');
+    const names = await Promise.all(
+      sites.map(async ({ site }) => (await site.provider.status()).registrations.map(({ name }) => name).sort()),
+    );
+    expect(names.map((each) => each.filter((name) => name.startsWith('/')))).toEqual([
+      ['/guest/everywhere'],
+      ['/guest/everywhere', '/guest/onlyTwo'],
+    ]);
+
+    await center.openwhisk.actions.update({ name: 'ledger', action: ledgerAction('second') });
+    await center.put('parameters', '*', { values: { greeting: 'good evening' } });
+    const changedAt = performance.now();
+    await Promise.all(
+      sites.map(async (site) => {
+        const sensor = await site.sensor();
+        const isNew = ({ action, greeting }: LedgerLine) => action === 'second' && greeting === 'good evening';
+        while (!(await site.ledger()).some(isNew)) {
+          await sensor.publishAsync('a', `a ${site.id}`, { qos: 1 });
+          await sleep(50);
+        }
+        expect(performance.now() - changedAt).toBeLessThan(CHANGE_MS);
+      }),
+    );
+  }, 60_000);
+
+  it.skipIf(!hasFaketime)(
+    'goes on at both sites through a day without the center, loses nothing, rings each hour once, and catches up',
+    async () => {
+      const HOURS = 24;
+      const PER_HOUR = 20;
+      const { center, sites } = await setUp(['load', 'hourly', 'new']);
+      const outgoing = await connectionsOf(center.site.provider.pid);
+      const put = (trigger: string, fields: Record<string, unknown>) =>
+        center.put('topic_listeners', `/guest/${trigger}`, { trigger: `/guest/${trigger}`, ...fields });
+      await put('load', { topic: 'load' });
+      await put('hourly', { kind: 'alarm', alarm: { cron: '0 * * * *', misfire: 'fireAll' } });
+      await put('old', { topic: 'old' });
+      const isFollowed = (names: readonly string[]) =>
+        ['load', 'hourly', 'old'].every((name) => names.includes(`/guest/${name}`));
+      for (const { site } of sites) {
+        await site.provider.untilStatus(({ registrations }) => isFollowed(registrations.map(({ name }) => name)));
+      }
+      const begun = Date.now();
+
+      sites[0].wan.cut('silent');
+      sites[1].wan.cut('refused');
+      const sensors = await Promise.all(sites.map((site) => site.sensor()));
+      for (let hour = 1; hour <= HOURS; hour++) {
+        if (hour === 4) {
+          await put('new', { topic: 'new' });
+          await center.put('topic_listeners', '/guest/old');
+          await center.openwhisk.actions.update({ name: 'ledger', action: ledgerAction('second') });
+          await center.put('parameters', '*', { values: { greeting: 'good evening' } });
+        }
+        await Promise.all(
+          sites.map(async (site, index) => {
+            if (hour === 8 && index === 0) await site.site.restart('SIGKILL');
+            if (hour === 16 && index === 1) await site.site.restart('SIGTERM');
+            const bodies = Array.from({ length: PER_HOUR }, (_, n) => `${hour} ${n}`);
+            await Promise.all(bodies.map((body) => sensors[index]!.publishAsync('load', body, { qos: 1 })));
+            await site.setClock(hour * 3_600);
+            await site.untilLedger(
+              (lines) => hoursRung(lines).length >= hour && bodiesOf(lines).includes(bodies.at(-1)!),
+            );
+          }),
+        );
+      }
+      const end = Date.now() + HOURS * HOUR_MS;
+      for (const { wan } of sites) wan.heal();
+
+      const hours = hoursBetween(begun, end);
+      expect(hours.length).toBeGreaterThanOrEqual(HOURS);
+      for (const [index, site] of sites.entries()) {
+        const line = await through(site, 'new', 30_000);
+        await site.untilLedger((lines) =>
+          lines.some(({ action, greeting }) => action === 'second' && greeting === 'good evening'),
+        );
+        expect(line.registration).toBe('/guest/new');
+        const { books, registrations } = await site.site.provider.untilStatus(({ books }) => books.pending === 0);
+        expect(books.received).toBe(books.confirmed + books.deduplicated);
+        expect(registrations.map(({ name }) => name)).not.toContain('/guest/old');
+
+        const lines = await site.ledger();
+        const published = hoursAndNumbers(HOURS, PER_HOUR);
+        expect(
+          [...new Set(bodiesOf(lines.filter(({ registration }) => registration === '/guest/load')))].sort(),
+        ).toEqual(published);
+        expect(hoursRung(lines)).toEqual(hours);
+        expect(firingsPerHour(lines), `site ${index + 1}`).toEqual(hours.map(() => 1));
+      }
+      expect(await outgoing.stop(), 'the center opens no connections').toEqual([]);
+    },
+    240_000,
+  );
+
+  it('gets a site its actions that was started for the first time without it', async () => {
+    const center = await SharedCenter.start();
+    const wan = new Wan();
+    wan.cut('refused');
+    const { site } = await SiteOfCenter.start('1', center, { mqttTopics: '[{"topic":"test"}]' }, wan);
+    expect(site.provider.output()).toContain('the actions can not be deployed yet');
+    const sensor = await site.mqtt();
+    await sensor.publishAsync('test', '{"temperature":21.5}', { qos: 1 });
+    await site.provider.untilStatus(({ books }) => books.pending === 1);
+    wan.heal();
+    await site.provider.untilStatus(({ books }) => books.confirmed === 1, 60_000);
+    expect(site.provider.output()).toContain('the actions are deployed');
+  }, 90_000);
+
+  it('is not slowed down at the sites by a link of 300 ms that loses 1 %', async () => {
+    const { center, sites } = await setUp(['load']);
+    const [site] = sites;
+    await center.put('topic_listeners', '/guest/load', { trigger: '/guest/load', topic: 'load' });
+    await through(site, 'load');
+    const near = await medianMs(site);
+    Object.assign(site.wan, { delayMs: 300, loss: 0.01 });
+    const far = await medianMs(site);
+    expect(far).toBeLessThan(near + 150);
+  }, 60_000);
+});
+
+/** The hours that rang at a site, ms since 1970, in order and each once. */
+function hoursRung(lines: readonly LedgerLine[]): number[] {
+  const hours = lines.flatMap(({ scheduledFor }) => (scheduledFor === undefined ? [] : [Date.parse(scheduledFor)]));
+  return [...new Set(hours)].sort((a, b) => a - b);
+}
+
+/** How many events each hour made: a firing that is repeated has the same batch id. */
+function firingsPerHour(lines: readonly LedgerLine[]): number[] {
+  return hoursRung(lines).map((hour) => {
+    const ids = lines.flatMap(({ scheduledFor, batchId }) =>
+      scheduledFor !== undefined && Date.parse(scheduledFor) === hour ? [batchId] : [],
+    );
+    return new Set(ids).size;
+  });
+}
+
+function hoursBetween(begin: number, end: number): number[] {
+  const first = Math.ceil(begin / HOUR_MS);
+  return Array.from({ length: Math.floor(end / HOUR_MS) - first + 1 }, (_, n) => (first + n) * HOUR_MS);
+}
+
+function hoursAndNumbers(hours: number, perHour: number): string[] {
+  return Array.from({ length: hours * perHour }, (_, n) => `${Math.floor(n / perHour) + 1} ${n % perHour}`).sort();
+}
+
+/** From publishing a message to its firing's line in the ledger: the median of 15, in ms. */
+async function medianMs(site: SiteOfCenter): Promise<number> {
+  const sensor = await site.sensor();
+  const times: number[] = [];
+  for (let n = 0; n < 15; n++) {
+    const body = `${performance.now()} ${n}`;
+    const from = performance.now();
+    await sensor.publishAsync('load', body, { qos: 1 });
+    await site.untilLedger((lines) => bodiesOf(lines).includes(body));
+    times.push(performance.now() - from);
+  }
+  return times.toSorted((a, b) => a - b)[7]!;
+}
+
+/**
+ * Watches the connections of a process: those that it opened itself, to others than its own ports. Looks every 100 ms; a
+ * connection that is refused, or gone sooner, is still in TIME-WAIT or not, so this sees most and not all.
+ */
+async function connectionsOf(pid: number) {
+  const ss = program('ss');
+  if (!ss) return { stop: async () => [] };
+  const rows = async (...flags: string[]) =>
+    (await run(ss, ['-Htnp', ...flags])).stdout
+      .split('\n')
+      .filter((line) => line.includes(`pid=${pid},`))
+      .map((line) => line.trim().split(/\s+/));
+  const port = (address: string) => address.slice(address.lastIndexOf(':') + 1);
+  const own = new Set((await rows('-l')).map((fields) => port(fields[3]!)));
+  const opened = new Set<string>();
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      for (const fields of await rows()) {
+        const [local, peer] = [fields[3]!, fields[4]!];
+        if (!own.has(port(local)) && !own.has(port(peer))) opened.add(`${local} to ${peer}`);
+      }
+      await sleep(100);
+    }
+  })();
+  const stop = async () => {
+    isOver = true;
+    await watching;
+    return [...opened];
+  };
+  onTestFinished(async () => void (await stop()));
+  return { stop };
+}

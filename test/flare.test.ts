@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { cyclesOf, FlareSite, PROGRAMS } from './support/flare-site.ts';
+
+/** FLARE's whole workflow on the embedded site, with small stand-ins for the science. */
+
+/** The processes that run a site's actions. */
+function actionHosts(provider: number): number[] {
+  const isOne = (pid: number) => {
+    try {
+      const parent = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')[1];
+      return Number(parent) === provider && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('nodejs.cjs');
+    } catch {
+      return false; // ended meanwhile
+    }
+  };
+  return readdirSync('/proc').map(Number).filter(isOne);
+}
+
+describe('the workflow of FLARE', () => {
+  test('runs for two lakes and two cycles at once, step after step', async () => {
+    const flare = await FlareSite.start();
+    const first = await flare.command('deploy', flare.lakes);
+    expect(first).toMatch(/^created {4}trigger {2}flare-download-noaa-alarm-fcre$/m);
+    expect(first).toMatch(/^created {4}rule {5}flare-drivers-ready-bvre-rule$/m);
+    const again = await flare.command('deploy', flare.lakes);
+    expect(again).not.toMatch(/^(created|updated)/m);
+    expect(again).toMatch(/^unchanged {2}trigger {2}flare-forecast-ready-bvre$/m);
+
+    const cycles = cyclesOf(['2020-05-22', '2020-05-23']);
+    await flare.begin(cycles);
+    await flare.completed(cycles, 60_000);
+    for (const cycle of cycles) await flare.expectWhole(cycle);
+
+    const ran = await flare.ran();
+    for (const { lake, cycle } of cycles) {
+      const at = (what: string, container: string) => ran.indexOf(`${what} ${lake} ${cycle} ${container}`);
+      for (const [container, dependencies] of Object.entries(PROGRAMS)) {
+        for (const dependency of dependencies) expect(at('begin', container)).toBeGreaterThan(at('end', dependency));
+      }
+    }
+    expect(ran).toHaveLength(2 * Object.keys(PROGRAMS).length * cycles.length);
+    const status = await flare.command('status', '--lakes', flare.lakes, '--lake', 'fcre');
+    expect(status).toMatch(/^fcre {2}2020-05-22 {2}flare-generate-forecast +done +[\d.]+ s$/m);
+
+    // The alarm rings every three hours: what is done for the cycle stays done.
+    await flare.begin(cycles);
+    await flare.site.settled(0);
+    expect(await flare.ran()).toEqual(ran);
+  }, 120_000);
+
+  test('completes each of twenty cycles once, whatever is killed', async () => {
+    const flare = await FlareSite.start();
+    await flare.command('deploy', flare.lakes);
+    const cycles = cyclesOf(Array.from({ length: 10 }, (_, n) => `2020-05-${10 + n}`));
+    await flare.begin(cycles);
+    const begun = Date.now();
+    let kills = 0;
+    while (Date.now() - begun < 40_000) {
+      await new Promise((resolve) => setTimeout(resolve, 1_500 + Math.random() * 4_000));
+      const hosts = actionHosts(flare.site.provider.pid);
+      const host = hosts[Math.floor(Math.random() * hosts.length)];
+      if (kills++ % 2 === 0 || host === undefined) await flare.site.restart('SIGKILL');
+      else process.kill(host, 'SIGKILL');
+    }
+    await flare.completed(cycles, 90_000);
+    const { parked, expired } = await flare.site.settled(0);
+    expect({ parked, expired }).toEqual({ parked: 0, expired: 0 });
+    expect((await flare.status()).filter(({ state }) => state !== 'done')).toEqual([]);
+    for (const cycle of cycles) await flare.expectWhole(cycle);
+    const ends = (await flare.ran()).filter((line) => line.startsWith('end')).length;
+    const steps = cycles.length * Object.keys(PROGRAMS).length;
+    console.info(`${kills} kills, ${ends} runs for ${steps} steps, ${Date.now() - begun} ms`);
+    expect(ends).toBeGreaterThanOrEqual(steps);
+  }, 240_000);
+});
