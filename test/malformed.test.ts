@@ -147,7 +147,7 @@ describe(`${COUNT.toLocaleString('en')} malformed`, () => {
     const events = Array.from({ length: 12 }, (_, n) => {
       const body = Buffer.from('x'.repeat(below(40)) + n);
       return Buffer.concat([
-        encodeEventHead({ registration: 'r', topic: `t/${n}`, qos: 1, retain: false, body }, n, BigInt(n)),
+        encodeEventHead({ registration: 'r', topic: `t/${n}`, qos: 1, retain: false, body }, 1, n, BigInt(n)),
         body,
       ]);
     });

@@ -1,6 +1,6 @@
 /**
- * One MQTT message that matched one registration, or an instant of an alarm, or a follow-up firing.
- * Id, time and registration are fixed when it is journalled.
+ * One MQTT message that matched one registration, or an instant of an alarm, or a next step.
+ * Receive time and registration are fixed when it is journalled.
  */
 export interface Event {
   /** Its receive time as decimal text: no other event of the site has it. */
@@ -15,7 +15,8 @@ export interface Event {
   readonly retain: boolean;
   /** It is no message: its key is known to the site once only, and its body is the trigger's payload (a JSON object). */
   readonly keyed: boolean;
-  readonly body: Uint8Array;
+  /** May be a view of a larger piece of memory, which an event that waits must not hold: then it is replaced by a copy. */
+  body: Uint8Array;
   /** Its number among the site's events; later ones have greater numbers. */
   readonly sequence: number;
   /** Where the journal has it, and where the next one may be. */

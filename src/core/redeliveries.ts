@@ -15,12 +15,6 @@ import { crc32 } from 'node:zlib';
  */
 const WINDOW = 32_768;
 
-export interface NotedPacket {
-  readonly packetId: number;
-  /** Of the body and the topic's length: enough beside a packet id. */
-  readonly digest: number;
-}
-
 export class Redeliveries {
   /** By packet id: the digest of the latest message that had it, and its number in the order of arrival (0 = none). */
   readonly #digests = new Uint32Array(65_536);
@@ -30,7 +24,7 @@ export class Redeliveries {
   #repeated = 0;
 
   /** Notes a message that the journal has. */
-  note({ packetId, digest }: NotedPacket): void {
+  note(packetId: number, digest: number): void {
     this.#count += 1;
     this.#digests[packetId] = digest;
     this.#order[packetId] = this.#count;
@@ -42,7 +36,7 @@ export class Redeliveries {
   }
 
   /** Whether a message that came with DUP is one that was noted. */
-  isRepeated({ packetId, digest }: NotedPacket): boolean {
+  isRepeated(packetId: number, digest: number): boolean {
     const order = this.#order[packetId]!;
     if (order <= this.#repeated || order <= this.#count - WINDOW || this.#digests[packetId] !== digest) return false;
     this.#repeated = order;
@@ -50,6 +44,7 @@ export class Redeliveries {
   }
 }
 
-export function notedPacket(packetId: number, topic: string, body: Uint8Array): NotedPacket {
-  return { packetId, digest: (crc32(body) ^ Math.imul(topic.length, 0x9e37_79b1)) >>> 0 };
+/** A message's digest: of the body and the topic's length, enough beside a packet id. */
+export function digestOf(topic: string, body: Uint8Array): number {
+  return (crc32(body) ^ Math.imul(topic.length, 0x9e37_79b1)) >>> 0;
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { Copies } from '../core/copies.ts';
 import type { Event } from '../core/event.ts';
 import type { Settlement } from '../core/firing.ts';
-import { notedPacket, type Redeliveries } from '../core/redeliveries.ts';
+import { digestOf, type Redeliveries } from '../core/redeliveries.ts';
 import { type MqttRegistration, nextRegistration, type Registration, triggerOfNext } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
 import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
@@ -268,7 +268,7 @@ export class Ingest implements EventIntake {
           const event = journal.append({ registration, topic, qos, retain, body, ...packet });
           this.#undurable.push({ event, ticket: ours, source });
         });
-        if (ticket) source.redeliveries.note(notedPacket(ticket.packetId, topic, body));
+        if (ticket) source.redeliveries.note(ticket.packetId, digestOf(topic, body));
       }
     }
     void this.#commit();
@@ -477,7 +477,7 @@ function isRepeated(source: Source, { dup, topic, payload }: BrokerMessage, tick
     source.connection = ticket.connection;
     source.redeliveries.reconnected();
   }
-  return dup && source.redeliveries.isRepeated(notedPacket(ticket.packetId, topic, payload));
+  return dup && source.redeliveries.isRepeated(ticket.packetId, digestOf(topic, payload));
 }
 
 const NOBODY = [''];

@@ -173,24 +173,9 @@ export class WaitingEvents {
     const keep = bytes <= this.#budget.freeBytes;
     if (keep) this.#budget.freeBytes -= bytes;
     // Copied, since a body is a view of a whole chunk of the socket or the journal.
-    this.#entries.push(keep ? withOwnBody(event) : event.position);
+    if (keep) event.body = Buffer.from(event.body);
+    this.#entries.push(keep ? event : event.position);
     this.#sizes.push(bytes);
     this.#bytes += bytes;
   }
-}
-
-function withOwnBody({
-  id,
-  receivedAt,
-  registration,
-  topic,
-  qos,
-  retain,
-  keyed,
-  body,
-  sequence,
-  position,
-  end,
-}: Event): Event {
-  return { id, receivedAt, registration, topic, qos, retain, keyed, body: Buffer.from(body), sequence, position, end };
 }

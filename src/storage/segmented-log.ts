@@ -62,6 +62,8 @@ const SEGMENT_UNIT = 2 ** 32;
 /** The unit of `stat`'s blocks. */
 const BLOCK_BYTES = 512;
 const STALL_RETRY_MS = 250;
+/** Records are gathered in memory of this size, which is much cheaper than a buffer each. */
+const CHUNK_BYTES = 64 * 1024;
 /** As many commits in a row of fewer records each make it worth while to try lingering. */
 const SMALL_COMMIT = 8;
 /** The largest payload; a larger length on disk is damage. */
@@ -78,10 +80,11 @@ interface Segment {
   holes: number;
 }
 
+/** Records that follow each other in a segment, in pieces of memory. */
 interface PendingWrite {
   readonly segment: Segment;
   readonly offset: number;
-  readonly buffers: Uint8Array[];
+  readonly pieces: Array<{ readonly chunk: Buffer; readonly from: number; to: number }>;
   bytes: number;
 }
 
@@ -96,6 +99,9 @@ export class SegmentedLog {
   readonly #handles = new Map<number, FileHandle>();
   #current: Segment;
   #pending: PendingWrite[] = [];
+  /** Where the next record is gathered, and how much of it is used. */
+  #chunk = Buffer.alloc(0);
+  #chunkUsed = 0;
   #pendingBytes = 0;
   #waiters: Array<{ resolve: () => void; reject: (error: Error) => void }> = [];
   #committing: Promise<void> | undefined;
@@ -207,19 +213,31 @@ export class SegmentedLog {
     }
     if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES)
       throw new RangeError(`a record of ${payloadBytes} bytes`);
-    const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
-    header.writeUInt32LE(payloadBytes, 0);
-    header.writeUInt32LE(checksum, 4);
     const bytes = RECORD_HEADER_BYTES + payloadBytes;
+    if (this.#chunkUsed + bytes > this.#chunk.length) {
+      this.#chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bytes));
+      this.#chunkUsed = 0;
+    }
+    const chunk = this.#chunk;
+    const from = this.#chunkUsed;
+    let to = chunk.writeUInt32LE(payloadBytes, from);
+    to = chunk.writeUInt32LE(checksum, to);
+    for (const part of parts) {
+      chunk.set(part, to);
+      to += part.length;
+    }
+    this.#chunkUsed = to;
     if (this.#current.bytes + bytes > this.#segmentBytes && this.#current.bytes > HEADER_BYTES) this.startSegment();
     const segment = this.#current;
     const offset = segment.bytes;
     let write = this.#pending.at(-1);
     if (write?.segment !== segment) {
-      write = { segment, offset, buffers: [], bytes: 0 };
+      write = { segment, offset, pieces: [], bytes: 0 };
       this.#pending.push(write);
     }
-    write.buffers.push(header, ...parts);
+    const last = write.pieces.at(-1);
+    if (last?.chunk === chunk && last.to === from) last.to = to;
+    else write.pieces.push({ chunk, from, to });
     write.bytes += bytes;
     segment.bytes += bytes;
     this.#pendingBytes += bytes;
@@ -467,11 +485,15 @@ export class SegmentedLog {
     }
   }
 
-  async #write({ segment, offset, buffers, bytes }: PendingWrite): Promise<void> {
+  async #write({ segment, offset, pieces }: PendingWrite): Promise<void> {
     const handle = await this.#handle(segment.number);
-    const data = buffers.length === 1 ? buffers[0]! : Buffer.concat(buffers, bytes);
-    for (let written = 0; written < bytes; ) {
-      written += (await handle.write(data, written, bytes - written, offset + written)).bytesWritten;
+    let at = offset;
+    for (const { chunk, from, to } of pieces) {
+      for (let next = from; next < to; ) {
+        const { bytesWritten } = await handle.write(chunk, next, to - next, at);
+        next += bytesWritten;
+        at += bytesWritten;
+      }
     }
     await handle.datasync();
   }

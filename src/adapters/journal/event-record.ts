@@ -14,32 +14,29 @@ const REDRIVEN = 8;
 const KEYED = 16;
 const OTHER_BROKER = 32;
 
-/** The record of an event but for its body, which is appended after it as it came. */
-export function encodeEventHead(
-  event: NewEvent,
-  sequence: number,
-  receivedAt: bigint,
-  { redriven = false, keyed = false } = {},
-): Buffer {
-  const registrationBytes = Buffer.byteLength(event.registration);
-  const topicBytes = Buffer.byteLength(event.topic);
-  const topicEnd = FIXED_BYTES + 4 + registrationBytes + topicBytes;
-  const head = Buffer.allocUnsafe(event.broker ? topicEnd + 4 : topicEnd);
-  head.writeUIntLE(sequence, 0, 6);
-  head.writeBigUInt64LE(receivedAt, 6);
-  head[14] =
-    event.qos |
-    (event.retain ? RETAIN : 0) |
-    (redriven ? REDRIVEN : 0) |
-    (keyed ? KEYED : 0) |
-    (event.broker ? OTHER_BROKER : 0);
-  head.writeUInt16LE(event.packetId ?? 0, 15);
-  head.writeUInt16LE(registrationBytes, FIXED_BYTES);
-  head.write(event.registration, FIXED_BYTES + 2, 'utf8');
-  head.writeUInt16LE(topicBytes, FIXED_BYTES + 2 + registrationBytes);
-  head.write(event.topic, FIXED_BYTES + 4 + registrationBytes, 'utf8');
-  if (event.broker) head.writeUInt32LE(brokerNumber(event.broker), topicEnd);
-  return head;
+/** What a record says of an event in bits. */
+export function flagsOf({ qos, retain, broker }: NewEvent, { redriven = false, keyed = false } = {}): number {
+  return qos | (retain ? RETAIN : 0) | (redriven ? REDRIVEN : 0) | (keyed ? KEYED : 0) | (broker ? OTHER_BROKER : 0);
+}
+
+/** Two texts of 65,535 bytes, and what else there is. */
+const scratch = Buffer.allocUnsafeSlow(2 * 65_536 + 64);
+
+/**
+ * The record of an event but for its body, which is appended after it as it came. Good until the next call.
+ * @param flags of {@link flagsOf}
+ */
+export function encodeEventHead(event: NewEvent, flags: number, sequence: number, receivedAt: bigint): Buffer {
+  scratch.writeUIntLE(sequence, 0, 6);
+  scratch.writeBigUInt64LE(receivedAt, 6);
+  scratch[14] = flags;
+  scratch.writeUInt16LE(event.packetId ?? 0, 15);
+  const registrationEnd = FIXED_BYTES + 2 + scratch.write(event.registration, FIXED_BYTES + 2, 65_535, 'utf8');
+  scratch.writeUInt16LE(registrationEnd - FIXED_BYTES - 2, FIXED_BYTES);
+  let end = registrationEnd + 2 + scratch.write(event.topic, registrationEnd + 2, 65_535, 'utf8');
+  scratch.writeUInt16LE(end - registrationEnd - 2, registrationEnd);
+  if (event.broker) end = scratch.writeUInt32LE(brokerNumber(event.broker), end);
+  return scratch.subarray(0, end);
 }
 
 /** What a record calls a broker; 0 for the site's own (''). */
@@ -64,24 +61,74 @@ export function packetOf(record: Buffer): { packetId: number; broker: number } |
   return { packetId, broker: record[14]! & OTHER_BROKER ? record.readUInt32LE(topicEndOf(record)) : 0 };
 }
 
-export function decodeEvent(record: Buffer, position: number, end: number): Event {
-  const receivedAt = record.readBigUInt64LE(6);
+/** An event as the journal has it. What can be told from the rest is not kept: there are many of them. */
+export class JournalEvent implements Event {
+  readonly receivedAt: bigint;
+  readonly registration: string;
+  readonly topic: string;
+  readonly sequence: number;
+  readonly position: number;
+  readonly #flags: number;
+  readonly #bytes: number;
+  body: Uint8Array;
+
+  /** @param bytes size of its record */
+  constructor(
+    { registration, topic, body }: Pick<NewEvent, 'registration' | 'topic' | 'body'>,
+    flags: number,
+    sequence: number,
+    receivedAt: bigint,
+    position: number,
+    bytes: number,
+  ) {
+    this.receivedAt = receivedAt;
+    this.registration = registration;
+    this.topic = topic;
+    this.sequence = sequence;
+    this.position = position;
+    this.#flags = flags;
+    this.#bytes = bytes;
+    this.body = body;
+  }
+
+  get id(): string {
+    return this.receivedAt.toString();
+  }
+
+  get qos(): 0 | 1 | 2 {
+    return (this.#flags & 3) as 0 | 1 | 2;
+  }
+
+  get retain(): boolean {
+    return (this.#flags & RETAIN) !== 0;
+  }
+
+  get keyed(): boolean {
+    return (this.#flags & KEYED) !== 0;
+  }
+
+  get end(): number {
+    return this.position + this.#bytes;
+  }
+}
+
+/** @param bytes size of the record in the log, its own header included */
+export function decodeEvent(record: Buffer, position: number, bytes: number): JournalEvent {
   const flags = record[14]!;
   const registrationEnd = FIXED_BYTES + 2 + record.readUInt16LE(FIXED_BYTES);
   const topicEnd = registrationEnd + 2 + record.readUInt16LE(registrationEnd);
-  return {
-    id: receivedAt.toString(),
-    receivedAt,
-    registration: record.toString('utf8', FIXED_BYTES + 2, registrationEnd),
-    topic: record.toString('utf8', registrationEnd + 2, topicEnd),
-    qos: (flags & 3) as 0 | 1 | 2,
-    retain: (flags & RETAIN) !== 0,
-    keyed: (flags & KEYED) !== 0,
-    body: record.subarray(flags & OTHER_BROKER ? topicEnd + 4 : topicEnd),
-    sequence: sequenceOf(record),
+  return new JournalEvent(
+    {
+      registration: record.toString('utf8', FIXED_BYTES + 2, registrationEnd),
+      topic: record.toString('utf8', registrationEnd + 2, topicEnd),
+      body: record.subarray(flags & OTHER_BROKER ? topicEnd + 4 : topicEnd),
+    },
+    flags,
+    sequenceOf(record),
+    record.readBigUInt64LE(6),
     position,
-    end,
-  };
+    bytes,
+  );
 }
 
 function topicEndOf(record: Buffer): number {

@@ -3,12 +3,21 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { FogwhiskError } from '../../core/errors.ts';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
-import { notedPacket, Redeliveries } from '../../core/redeliveries.ts';
+import { digestOf, Redeliveries } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
-import { brokerNumber, decodeEvent, encodeEventHead, isRedriven, packetOf, sequenceOf } from './event-record.ts';
+import {
+  brokerNumber,
+  decodeEvent,
+  encodeEventHead,
+  flagsOf,
+  isRedriven,
+  JournalEvent,
+  packetOf,
+  sequenceOf,
+} from './event-record.ts';
 import { KnownKeys } from './known-keys.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
@@ -152,7 +161,7 @@ export class FileJournal implements Journal {
         const packet = packetOf(record);
         if (!packet) return;
         const { topic, body } = decodeEvent(record, position, 0);
-        redeliveriesOf(redeliveries, packet.broker).note(notedPacket(packet.packetId, topic, body));
+        redeliveriesOf(redeliveries, packet.broker).note(packet.packetId, digestOf(topic, body));
       },
       onProblem,
     );
@@ -227,33 +236,20 @@ export class FileJournal implements Journal {
     this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
   }
 
-  #append(event: AppendedEvent, receivedAt: bigint, { redriven = false }): Event {
-    const { keyed = false } = event;
+  #append(event: AppendedEvent, receivedAt: bigint, marks: { redriven?: boolean }): Event {
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
-    const head = encodeEventHead(event, sequence, receivedAt, { redriven, keyed });
+    const { keyed = false } = event;
+    const { redriven = false } = marks;
+    const flags = flagsOf(event, { redriven, keyed });
+    const head = encodeEventHead(event, flags, sequence, receivedAt);
     const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
     const segment = segmentOf(position);
     if (segment !== this.#current) this.#sealCurrent(segment);
     const fates = this.#segments.get(segment)!;
     fates.add(sequence, event.registration, receivedAt, redriven);
     if (keyed) fates.keys.push(KnownKeys.digest(event.topic));
-    const end = position + 8 + head.length + event.body.length;
-    // A literal: spreading an object costs as much as all the rest of this.
-    const { registration, topic, qos, retain, body } = event;
-    return {
-      id: receivedAt.toString(),
-      receivedAt,
-      registration,
-      topic,
-      qos,
-      retain,
-      keyed,
-      body,
-      sequence,
-      position,
-      end,
-    };
+    return new JournalEvent(event, flags, sequence, receivedAt, position, 8 + head.length + event.body.length);
   }
 
   durable(): Promise<void> {
@@ -269,7 +265,7 @@ export class FileJournal implements Journal {
     const events: Event[] = [];
     for (const { position, payload } of records) {
       if (this.#segments.get(segmentOf(position))?.isSettled(sequenceOf(payload))) continue;
-      events.push(decodeEvent(payload, position, position + 8 + payload.length));
+      events.push(decodeEvent(payload, position, 8 + payload.length));
     }
     return { events, next };
   }
@@ -284,7 +280,7 @@ export class FileJournal implements Journal {
       do {
         const position = positions[index]!;
         const payload = found.get(position);
-        if (payload) events.push(decodeEvent(payload, position, position + 8 + payload.length));
+        if (payload) events.push(decodeEvent(payload, position, 8 + payload.length));
         index += 1;
       } while (index < positions.length && found.has(positions[index]!));
     }
