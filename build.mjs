@@ -1,6 +1,6 @@
 // Builds what Node.js runs: dist/ from src/ by tsc, and each action to one file by esbuild. Run by `npm ci` (prepare).
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -29,3 +29,5 @@ await build({
   format: 'cjs',
   legalComments: 'none',
 });
+// Actions are CommonJS, and flare.js is a program as well: the entry of a container image.
+writeFileSync(join('dist', 'actions', 'package.json'), '{"type": "commonjs"}\n');

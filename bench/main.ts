@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { alarms } from './alarms.ts';
 import { backlog } from './backlog.ts';
 import { center } from './center.ts';
 import { durability } from './durability.ts';
@@ -20,6 +21,7 @@ import type { Row } from './support/row.ts';
 import { Sink } from './support/sink.ts';
 import { Table } from './support/table.ts';
 import { window } from './window.ts';
+import { workdir } from './workdir.ts';
 
 const ROWS: Record<string, { title: string; run: Row }> = {
   live: { title: 'Live, QoS 1, through Mosquitto', run: live },
@@ -28,11 +30,13 @@ const ROWS: Record<string, { title: string; run: Row }> = {
   steady: { title: '10,000 messages per second', run: steady },
   memory: { title: 'Memory', run: memory },
   registrations: { title: 'Many registrations', run: registrations },
+  alarms: { title: 'Ten thousand alarms', run: alarms },
   center: { title: 'A hundred sites and their center', run: center },
   durability: { title: 'Durability', run: durability },
   site: { title: 'Whole embedded site', run: site },
   influxdb: { title: 'Embedded InfluxDB', run: influxdb },
   openwhisk: { title: 'Embedded OpenWhisk', run: openwhisk },
+  workdir: { title: 'Working directories', run: workdir },
   forecast: { title: 'Skill of the lake forecast', run: forecastSkill },
 };
 const USAGE = `usage: npm run bench -- [ROW...] [--quick] [--long] [--repetitions N] [--out FILE] [--profile FOLDER]

@@ -90,9 +90,12 @@ async function overBrokers({ quick, sink }: Plan, table: Table): Promise<void> {
 
 async function storeRegistrations(couchdb: string, docs: readonly object[]): Promise<void> {
   const login = Buffer.from(`${COUCHDB.couchdbUsername}:${COUCHDB.couchdbPassword}`).toString('base64');
+  const headers = { authorization: `Basic ${login}`, 'content-type': 'application/json' };
+  // The provider makes it as well; who comes second is answered 412.
+  await fetch(`${couchdb}/topic_listeners`, { method: 'PUT', headers });
   const response = await fetch(`${couchdb}/topic_listeners/_bulk_docs`, {
     method: 'POST',
-    headers: { authorization: `Basic ${login}`, 'content-type': 'application/json' },
+    headers,
     body: JSON.stringify({ docs }),
   });
   if (response.status !== 201) throw new Error(`CouchDB answered ${response.status}: ${await response.text()}`);

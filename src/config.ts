@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { alarmRowsSchema } from './core/alarm.ts';
 import { isCron } from './core/cron-times.ts';
 import {
   type MqttRegistration,
@@ -218,6 +219,15 @@ export const settings = {
     allowed: 'a trigger name',
     help: 'The trigger of topics that name none.',
   }),
+  alarms: setting({
+    parse: json(alarmRowsSchema),
+    fallback: '[]',
+    allowed:
+      'a JSON list of {"name", "trigger", and one of "cron", "minutes", "date"}; for the rest see docs/alarms.md',
+    help: 'Which triggers are fired when, besides the alarms that are registered in the center.',
+    example: '[{"name":"hourly","cron":"0 * * * *","timezone":"Europe/Berlin","trigger":"hourlyTrigger","payload":{}}]',
+    sample: '[]',
+  }),
   receiptTimeoutSeconds: setting({
     parse: whole(1, 3_600),
     fallback: '30',
@@ -279,6 +289,12 @@ export const settings = {
     help: 'When `aggregatesTrigger` is fired: each time for the closed window before, a day for a daily cron, else the time since the last one.',
     example: '*/30 * * * *',
     sample: '0 3 * * *',
+  }),
+  forecastCron: setting({
+    parse: z.string().refine((cron) => cron === 'off' || isCron(cron), 'is no cron pattern'),
+    fallback: '0 6 * * *',
+    allowed: 'a cron of 5 or 6 fields, or `off`',
+    help: "When `flareForecastTrigger` is fired, which forecasts the water temperatures of the site's lake from its readings `wtr_<depth>`; see docs/forecast.md.",
   }),
   oneStatisticActions: setting({
     parse: boolean,
@@ -418,12 +434,6 @@ export const settings = {
     fallback: 'aggregates',
     allowed: 'a bucket',
     help: 'Bucket of the aggregates.',
-  }),
-  forecastCron: setting({
-    parse: z.string().refine((value) => value === 'off' || isCron(value)),
-    fallback: '0 6 * * *',
-    allowed: 'a cron pattern (UTC), or `off`',
-    help: 'When the temperatures of the site\'s lake are forecast, from its readings `wtr_<depth>`; without such readings nothing happens. Further lakes are alarms of `flareForecastTrigger` with the payload {"lake": NAME}.',
   }),
   workdirStore: setting({
     parse: z.string().regex(/^(fs|git\+file|git\+ssh|s3):./),
@@ -565,7 +575,7 @@ type OptionalKey =
 
 export interface Config extends Values {
   readonly registrations: readonly MqttRegistration[];
-  /** Settings that the configuration names; the others have their defaults. */
+  /** Settings that were given another value than the default: the sample ConfigMap spells out every default. */
   readonly given: ReadonlySet<string>;
 }
 
@@ -627,7 +637,7 @@ function parseConfig(source: string, given: ReadonlyMap<string, string>, problem
     ...config,
     couchdbGateway: withPort(config.couchdbGateway, config.couchdbExtPort),
     registrations: mqttRegistrations(config.mqttTopics, config.readingTrigger),
-    given: new Set(given.keys()),
+    given: new Set([...given.keys()].filter((key) => isSetting(key) && given.get(key) !== fallbackOf(key))),
   };
 }
 
@@ -720,6 +730,10 @@ function addValue(key: string, value: string, given: Map<string, string>, proble
   } catch (error) {
     problems.push({ key, value, message: `the file can't be read: ${(error as Error).message}` });
   }
+}
+
+function fallbackOf(key: SettingKey): string | undefined {
+  return (settings[key] as Setting<unknown>).fallback;
 }
 
 function isSetting(key: string): key is SettingKey {

@@ -2,22 +2,28 @@ import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
+import { ProgressFile } from './adapters/alarms/progress-file.ts';
+import { CouchdbClaims } from './adapters/couchdb/claims.ts';
 import { FileJournal } from './adapters/journal/journal.ts';
 import { MqttBroker } from './adapters/mqtt/broker.ts';
 import { OpenwhiskPlatform } from './adapters/openwhisk/platform.ts';
 import { systemClock } from './adapters/system/clock.ts';
+import { type CenterOptions, openCenter } from './center.ts';
 import type { Config } from './config.ts';
+import { alarmRegistrations } from './core/alarm.ts';
 import { type Books, emptyBooks } from './core/event.ts';
-import type { Registration } from './core/registration.ts';
+import { injectedParameters, type Parameters } from './core/parameters.ts';
+import type { AlarmRegistration, Registration } from './core/registration.ts';
+import { siteAlarms } from './core/site-alarms.ts';
 import { parameterToken, receiptToken } from './core/token.ts';
 import type { Credentials } from './credentials.ts';
 import { listenError } from './embedded/http.ts';
 import type { Endpoints } from './embedded-site.ts';
 import { Fire, type Obstacle } from './flows/fire.ts';
 import { Ingest } from './flows/ingest.ts';
+import { RingAlarms } from './flows/ring-alarms.ts';
 import { ReceiptInbox } from './http/receipt-inbox.ts';
 import { createServer, type RegistrationStatus, type SiteStatus } from './http/server.ts';
-import type { EventIntake } from './ports/event-intake.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;
@@ -32,7 +38,7 @@ export interface Service {
   readonly url: string;
   readonly status: () => SiteStatus;
   /** Journals an event that is no message. */
-  readonly accept: EventIntake['accept'];
+  readonly accept: Ingest['accept'];
   /** Resolves when every topic is subscribed. */
   readonly subscribed: Promise<void>;
   /** Stops with the data: broker, flows, journal, HTTP. */
@@ -46,7 +52,8 @@ export async function startService(
   endpoints: Endpoints,
   { version, log }: { version: string; log: Logger },
 ): Promise<Service> {
-  const { datacenterId: site, registrations } = config;
+  const { datacenterId: site } = config;
+  const configuredAlarms = [...alarmRegistrations(config.alarms), ...siteAlarms(config)];
   const journal = await FileJournal.open({
     directory: join(config.dataDir, 'journal'),
     maxBytes: config.journalMaxBytes,
@@ -76,6 +83,7 @@ export async function startService(
     endpoints.openwhisk.auth,
     endpoints.openwhisk.secureContext,
   );
+  const isOwnKey = (auth: string | undefined) => auth === undefined || auth === endpoints.openwhisk.auth;
   const inbox = new ReceiptInbox();
   const obstacles = new Map<string, Obstacle>();
   let differences: readonly string[] = [];
@@ -99,6 +107,8 @@ export async function startService(
         .filter(([name]) => !running.registrations.some((registration) => registration.name === name))
         .map(([name, books]) => ({ name: name || '(none)', topic: '', trigger: '', books })),
     ],
+    alarms: alarms.status(),
+    center: center.status(),
   });
   const describe = (registration: Registration): RegistrationStatus => {
     const { name, trigger, kind } = registration;
@@ -110,9 +120,19 @@ export async function startService(
       trigger,
       books: journal.books.get(name) ?? emptyBooks(),
       ...(since !== undefined && { pendingSince: isoTime(since) }),
+      ...(registration.held !== undefined && { held: registration.held }),
       ...(obstacle && { obstacle }),
     };
   };
+  const center = openCenter(config, credentials, endpoints, {
+    registrations: [...config.registrations, ...configuredAlarms],
+    parameters: parameterRows(config, credentials, endpoints),
+    onChange: (registrations) => {
+      running.apply(registrations);
+      alarms.apply(registrations.filter((each) => each.kind === 'alarm'));
+    },
+    log,
+  });
   const server = createServer({
     inbox,
     parked: {
@@ -124,22 +144,8 @@ export async function startService(
     },
     token: credentials.providerToken,
     siteKey: credentials.siteKey,
-    parameters: () => ({
-      influx_url: endpoints.influxLocal.url,
-      influx_token: endpoints.influxLocal.token,
-      influx_org: config.influxLocalOrg,
-      influx_bucket: config.influxLocalBucket,
-      aggregates_bucket: config.influxCentralBucket,
-      timezone: config.timezone,
-      ...centerOf(config),
-      datacenter_id: site,
-      workdir_store: config.workdirStore ?? `fs:${resolve(config.dataDir, 'workdirs')}`,
-      workdir_retention_days: String(config.workdirRetentionDays),
-      workdir_keep: String(config.workdirKeep),
-      state_couchdb: loginOf(endpoints.stateCouchdb),
-      state_couchdb_central: loginOf(endpoints.couchdb),
-      ...config.parameters,
-    }),
+    parameters: (scope) => (scope === 'own' ? center.parameters() : guestParameters(center.parameters())),
+    feed: center.feed,
     status,
     hooks: config.hooks,
     intake: { accept: (event) => running.accept(event) },
@@ -159,16 +165,25 @@ export async function startService(
     receipts: inbox,
     clock: systemClock,
     site,
-    callbacks: (batchId) => ({
+    injected: ({ kind, auth }) =>
+      config.injectInflux && isOwnKey(auth) ? injectedParameters(center.parameters(), kind) : {},
+    callbacks: (batchId, { auth }) => ({
       receipt: { url: `${callbackUrl}/receipts`, token: receiptToken(credentials.siteKey, batchId) },
       parameters: {
         url: `${callbackUrl}/parameters`,
-        token: parameterToken(credentials.siteKey, Math.floor(Date.now() / 1_000) + PARAMETER_TOKEN_SECONDS),
+        token: parameterToken(
+          credentials.siteKey,
+          Math.floor(Date.now() / 1_000) + PARAMETER_TOKEN_SECONDS,
+          isOwnKey(auth) ? 'own' : 'guest',
+        ),
       },
     }),
     confirmBy: config.confirmBy,
     receiptTimeoutMs: config.receiptTimeoutSeconds * 1_000,
-    onObstacle: ({ name, trigger }, obstacle) => {
+    onObstacle: (registration, obstacle) => {
+      const { name, trigger } = registration;
+      if (obstacle?.status === undefined) center.disable.accepted(name);
+      else void center.disable.refused(registration, obstacle.status, obstacle.reason);
       const before = obstacles.get(name);
       if (obstacle) obstacles.set(name, obstacle);
       else obstacles.delete(name);
@@ -186,7 +201,9 @@ export async function startService(
       }
     },
   });
-  const running = new Ingest(registrations, {
+  const claimant = { site, replica: config.replica ?? '' };
+  const claims = new CouchdbClaims(endpoints.couchdb, claimant, { clock: systemClock, log });
+  const running = new Ingest([], {
     broker: openBroker,
     journal,
     fire,
@@ -194,17 +211,48 @@ export async function startService(
     log,
     dedupeWindowMs: config.dedupeWindowMs,
   });
+  const alarms = new RingAlarms({
+    intake: running,
+    claims,
+    hasReplicas: config.replica !== undefined,
+    progress: new ProgressFile(join(config.dataDir, 'alarms.json'), log),
+    clock: systemClock,
+    log,
+    onEnded: (registration, end) => endAlarm(registration, end),
+  });
+  const endAlarm = async (
+    { name, trigger, auth }: AlarmRegistration,
+    { message, remove }: { message: string; remove: 'nothing' | 'trigger' | 'triggerAndRules' },
+  ) => {
+    log.info({ alarm: name, reason: message }, 'an alarm rings no more');
+    if (remove !== 'nothing') {
+      const { removeTrigger } = await import('./adapters/openwhisk/remove-trigger.ts');
+      await removeTrigger({ ...endpoints.openwhisk, ...(auth !== undefined && { auth }) }, trigger, {
+        withRules: remove === 'triggerAndRules',
+      });
+      await center.feed.remove(name, { kind: 'operator' });
+    } else if (!configuredAlarms.some((configured) => configured.name === name)) {
+      const isWritten = await center.disable.disable(name, { kind: 'AUTO', message });
+      if (!isWritten) throw new Error('the center is away'); // told again later
+    }
+  };
   const selfCheck = setInterval(async () => {
     differences = await journal.selfCheck().catch((error: Error) => [`the journal cannot be read: ${error.message}`]);
     if (differences.length > 0) log.error({ differences }, 'the books differ from the journal; please report this');
   }, SELF_CHECK_MS).unref();
+  await center.start();
+  const subscribed = running.start();
+  await alarms.start();
   return {
     url,
     status,
     accept: (event) => running.accept(event),
-    subscribed: running.start(),
+    subscribed,
     async stop() {
       clearInterval(selfCheck);
+      await alarms.stop();
+      await claims.close();
+      await center.stop();
       await running.stop(config.drainSeconds * 1_000);
       await journal.close();
       await platform.close();
@@ -213,21 +261,41 @@ export async function startService(
   };
 }
 
-/** The central InfluxDB as actions are told of it, where there is one. */
-function centerOf(config: Config): Record<string, string> {
-  const { influxCentralUrl: url, influxCentralToken: token = '' } = config;
-  if (url === undefined || url === 'embedded') return {};
+/** What the site's actions are told: by parameter, the setting that it comes from and its value. */
+function parameterRows(
+  config: Config,
+  { tls }: Credentials,
+  { influxLocal, stateCouchdb, couchdb }: Endpoints,
+): CenterOptions['parameters'] {
+  const { influxCentralUrl } = config;
+  const hasCenter = influxCentralUrl !== undefined && influxCentralUrl !== 'embedded';
+  const login = ({ url, username, password }: Endpoints['couchdb']) => ({ url, username, password });
   return {
-    central_url: url,
-    central_token: token,
-    central_org: config.influxCentralOrg,
-    central_bucket: config.influxCentralBucket,
+    tls_ca: ['tlsCaFile', tls.ca],
+    influx_url: ['influxLocalUrl', influxLocal.url],
+    influx_token: ['influxLocalToken', influxLocal.token],
+    influx_org: ['influxLocalOrg', config.influxLocalOrg],
+    influx_bucket: ['influxLocalBucket', config.influxLocalBucket],
+    aggregates_bucket: ['influxCentralBucket', config.influxCentralBucket],
+    ...(hasCenter && {
+      central_url: ['influxCentralUrl', influxCentralUrl],
+      central_token: ['influxCentralToken', config.influxCentralToken],
+      central_org: ['influxCentralOrg', config.influxCentralOrg],
+      central_bucket: ['influxCentralBucket', config.influxCentralBucket],
+    }),
+    timezone: ['timezone', config.timezone],
+    datacenter_id: ['datacenterId', config.datacenterId],
+    workdir_store: ['workdirStore', config.workdirStore ?? `fs:${resolve(config.dataDir, 'workdirs')}`],
+    workdir_retention_days: ['workdirRetentionDays', String(config.workdirRetentionDays)],
+    workdir_keep: ['workdirKeep', String(config.workdirKeep)],
+    state_couchdb: ['stateCouchdbUrl', login(stateCouchdb)],
+    state_couchdb_central: ['couchdbGateway', login(couchdb)],
   };
 }
 
-/** A CouchDB as actions are told of it. */
-function loginOf({ url, username, password }: Endpoints['couchdb']): Record<string, string> {
-  return { url, username, password };
+/** What actions of others are told, whose registrations fire with a key of their own: no secrets. */
+function guestParameters({ datacenter_id, timezone }: Parameters): Parameters {
+  return { datacenter_id, timezone };
 }
 
 /** ns since 1970 as people read it. */

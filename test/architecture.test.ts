@@ -19,11 +19,21 @@ const ARROWS: Record<string, string[]> = {
   'src/tls.ts': ['src/core', 'src/config.ts'],
   'src/credentials.ts': ['src/config.ts', 'src/tls.ts', 'src/storage'],
   'src/embedded-site.ts': ['src/config.ts', 'src/credentials.ts', 'src/embedded'],
-  'src/service.ts': [
+  'src/center.ts': [
     'src/core',
     'src/flows',
     'src/adapters',
+    'src/config.ts',
+    'src/credentials.ts',
+    'src/embedded-site.ts',
+  ],
+  'src/service.ts': [
+    'src/core',
+    'src/ports',
+    'src/flows',
+    'src/adapters',
     'src/http',
+    'src/center.ts',
     'src/config.ts',
     'src/credentials.ts',
     'src/embedded-site.ts',

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { cyclesOf, FlareSite, PROGRAMS } from './support/flare-site.ts';
 
@@ -29,7 +30,7 @@ describe('the workflow of FLARE', () => {
 
     const cycles = cyclesOf(['2020-05-22', '2020-05-23']);
     await flare.begin(cycles);
-    await flare.completed(cycles, 60_000);
+    await flare.completed(cycles, 100_000);
     for (const cycle of cycles) await flare.expectWhole(cycle);
 
     const ran = await flare.ran();
@@ -49,6 +50,50 @@ describe('the workflow of FLARE', () => {
     expect(await flare.ran()).toEqual(ran);
   }, 120_000);
 
+  test('begins a step by hand, again if that is forced, and passes through functions 1 to 4', async () => {
+    const flare = await FlareSite.start();
+    const workflow = `
+steps:
+  flare:
+    program: [./functions.sh]
+    functions: [1, 2, 3, 4]
+    alarm: '0 6 * * *'
+    container-dependencies: flare
+    config: { forecast_code: none }
+lakes: { fcre: {} }`;
+    await writeFile(flare.lakes, workflow);
+    await flare.command('deploy', flare.lakes);
+    const start = (...words: string[]) =>
+      flare.command(
+        'start',
+        '--lakes',
+        flare.lakes,
+        '--lake',
+        'fcre',
+        '--container',
+        'flare',
+        '--cycle',
+        '2020-05-22',
+        ...words,
+      );
+    const ended = async () => {
+      await flare.site.settled(0);
+      return (await flare.status()).filter(({ state }) => state === 'done').map(({ step }) => step);
+    };
+    const functions = [1, 2, 3, 4].map((n) => `flare-function-${n}`);
+    expect(await start()).toBe('flare-alarm-fcre is fired\n');
+    expect(await ended()).toEqual(expect.arrayContaining(functions));
+    const log = () => flare.content({ lake: 'fcre', cycle: '2020-05-22' }, 'flare', 'log.txt');
+    const lines = functions.map((_, n) => `function ${n + 1} of  (), default, configure_run.yml`);
+    expect((await log()).trim().split('\n')).toEqual(lines);
+    await start();
+    await ended();
+    expect((await log()).trim().split('\n')).toHaveLength(4);
+    await start('--force');
+    await ended();
+    expect((await log()).trim().split('\n')).toEqual([...lines, ...lines]);
+  }, 100_000);
+
   test('completes each of twenty cycles once, whatever is killed', async () => {
     const flare = await FlareSite.start();
     await flare.command('deploy', flare.lakes);
@@ -63,7 +108,7 @@ describe('the workflow of FLARE', () => {
       if (kills++ % 2 === 0 || host === undefined) await flare.site.restart('SIGKILL');
       else process.kill(host, 'SIGKILL');
     }
-    await flare.completed(cycles, 90_000);
+    await flare.completed(cycles, 180_000);
     const { parked, expired } = await flare.site.settled(0);
     expect({ parked, expired }).toEqual({ parked: 0, expired: 0 });
     expect((await flare.status()).filter(({ state }) => state !== 'done')).toEqual([]);
@@ -72,5 +117,5 @@ describe('the workflow of FLARE', () => {
     const steps = cycles.length * Object.keys(PROGRAMS).length;
     console.info(`${kills} kills, ${ends} runs for ${steps} steps, ${Date.now() - begun} ms`);
     expect(ends).toBeGreaterThanOrEqual(steps);
-  }, 240_000);
+  }, 300_000);
 });

@@ -13,7 +13,7 @@ const WORK_MS = 15_000;
 const MAX_WINDOWS_SHOWN = 100;
 /** How long the provider shall wait for the receipts of firings that this one asks for: a day may have many readings. */
 const RECEIPT_TIMEOUT_SECONDS = 300;
-const FORWARD_TIMEOUT_SECONDS = 120;
+const FORWARD_TIMEOUT_SECONDS = 60;
 
 /**
  * Aggregates the readings of a closed window: one point for each window, datacenter and quantity, into the site's own

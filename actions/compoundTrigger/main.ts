@@ -71,13 +71,14 @@ async function takeInput(state: Documents, params: Params, parameters: Params): 
   }
   if (waitingFor.length > 0 && !isRecord(params.receipt)) return notReady(waitingFor);
   // What another firing completed is that one's to tell. One that nobody repeats is told by whoever comes next.
-  const isOurs = completedBy === firing || (completedBy === NO_FIRING && !firedAt);
-  if (waitingFor.length > 0 || !isOurs || (firing === NO_FIRING && firedAt)) {
+  const force = parameters.force === true;
+  const isOurs = force || completedBy === firing || (completedBy === NO_FIRING && !firedAt);
+  if (waitingFor.length > 0 || !isOurs || (firing === NO_FIRING && firedAt && !force)) {
     await handOn(params, []);
     return { ...result, ret: 'success' };
   }
   const key = `${cycle.lake} ${cycle.date} ${name} ${next.name}`;
-  await handOn(params, [{ trigger: next.name, payload: nextPayload({ cycle, force: false }, next), key }]);
+  await handOn(params, [{ trigger: next.name, payload: nextPayload({ cycle, force }, next), key }]);
   await state.update<CompoundDocument>(document!._id, (there) =>
     there && !there.firedAt ? { ...there, firedAt: new Date().toISOString() } : undefined,
   );

@@ -149,11 +149,10 @@ function nextOf({ next, ...step }: Step): NextStep[] {
 }
 
 const IS_SECRET = /secret|password|_auth$|key/i;
-const NOT_PASSED_ON: readonly string[] = ['program', '__ow_headers'];
 
 /** In a sequence, the result of a function is the payload of the next one. Secrets don't travel; each takes its own. */
 function nextFunction(params: Params, { cycle, function: number }: Step): StepResult {
-  const passed = Object.entries(params).filter(([name]) => !IS_SECRET.test(name) && !NOT_PASSED_ON.includes(name));
+  const passed = Object.entries(params).filter(([name]) => !IS_SECRET.test(name) && !name.startsWith('__ow_'));
   return { ...Object.fromEntries(passed), lake: cycle.lake, cycle, function: number! + 1 };
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isRecord, type Params } from '../shared/payload.ts';
 
 /**
@@ -38,7 +38,7 @@ export function serve(action: Action, port: number, host?: string): Promise<Serv
       process.stderr.write(END_OF_LOGS);
     }
   };
-  const server = createServer({ requestTimeout: 0 }, async (request, response) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const reply = (status: number, body: unknown) => {
       const text = JSON.stringify(body);
       // OpenWhisk takes no reply without its length.
@@ -51,7 +51,8 @@ export function serve(action: Action, port: number, host?: string): Promise<Serv
     }
     const message = await readJson(request).catch(() => undefined);
     reply(...(await answer(request.url, message)));
-  });
+  };
+  const server = createServer({ requestTimeout: 0 }, (request, response) => void handle(request, response));
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => resolve(server));

@@ -28,15 +28,6 @@ const VARIABLES = [
   ['AWS_SECRET_ACCESS_KEY', 'aws_secret_access_key'],
 ] as const;
 
-/** Parameters that are secrets: they reach the program's environment and nothing else. */
-export const SECRETS: readonly string[] = [
-  'aws_access_key_ID',
-  'aws_access_key_id',
-  'AWS_ACCESS_KEY_ID',
-  'aws_secret_access_key',
-  'AWS_SECRET_ACCESS_KEY',
-];
-
 /**
  * Runs the program of a step in a folder: it finds its configuration in `<container>/flare-config.yml` there, and lake,
  * container and cycle in its environment.
@@ -59,9 +50,10 @@ function configText({ cycle, container, config }: Step): string {
 
 function environmentOf(step: Step, params: Params, folder: string): NodeJS.ProcessEnv {
   const { lake, date, timezone, period } = step.cycle;
-  const { PATH, HOME, LANG, TMPDIR } = process.env;
+  // What the image sets is the program's; what OpenWhisk adds for this activation, a key among it, is not.
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('__OW_'));
   const own: NodeJS.ProcessEnv = {
-    ...{ PATH, HOME, LANG, TMPDIR },
+    ...Object.fromEntries(inherited),
     LAKE: lake,
     CONTAINER: step.container,
     CYCLE: date,

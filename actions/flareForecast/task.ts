@@ -39,7 +39,8 @@ export function taskOf(params: Params, parameters: Params): Task {
     throw new ActionError('CYCLE_MISSING', 'the payload gives neither cycle nor scheduledFor: which day is it?');
   }
   const datacenterId = textOf(parameters.datacenter_id ?? parameters.site ?? '', 'datacenter_id');
-  const lake = params.lake ?? datacenterId;
+  // a site's id may have what a lake's name may not
+  const lake = params.lake ?? datacenterId.replaceAll(/[._]/g, '-');
   const step = stepOf({ container_name: CONTAINER, ...params, lake }, 0);
   const day = dayOf(step.cycle.date);
   // East of Greenwich the alarm's day begins before that of UTC, which is not over then.

@@ -18,7 +18,7 @@ const FIRST_SLICE_MS = 60_000;
 const SHORTEST_SLICE_MS = 100;
 /** How much longer a slice may be than the one before. */
 const GROWTH = 8;
-const RECEIPT_TIMEOUT_SECONDS = 120;
+const RECEIPT_TIMEOUT_SECONDS = 60;
 
 /**
  * Copies the points of a window from the site's InfluxDB to the central one: `measurements` (patterns) of `bucket`

@@ -1,5 +1,6 @@
 import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { rootCertificates } from 'node:tls';
 import { HttpError, InfluxDB, type Row } from '@influxdata/influxdb-client';
 import { causeOf, parseUrl } from './http.ts';
 import type { Params } from './payload.ts';
@@ -16,6 +17,8 @@ export interface Connection {
   readonly token: string;
   readonly org: string;
   readonly bucket: string;
+  /** Further authorities that are trusted, PEM. */
+  readonly ca?: string;
 }
 
 const TIMEOUT_MS = 20_000;
@@ -38,7 +41,9 @@ export function connectionOf(parameters: Params, prefix: Prefix = 'influx'): Con
   }
   const [url, token, org, bucket] = names.map((name) => parameters[name] as string) as [string, string, string, string];
   parseUrl(url, `${prefix}_url`, 'PARAMETER_INVALID');
-  return { prefix, url, token, org, bucket };
+  // The site's own authority (tlsCaFile): an action's container knows only those that Node.js comes with.
+  const { tls_ca: ca } = parameters;
+  return { prefix, url, token, org, bucket, ...(typeof ca === 'string' && { ca }) };
 }
 
 /**
@@ -47,7 +52,7 @@ export function connectionOf(parameters: Params, prefix: Prefix = 'influx'): Con
  */
 export async function* query(connection: Connection, flux: string): AsyncGenerator<Row> {
   const { url, token, org } = connection;
-  const transportOptions = { agent: newAgent(url) };
+  const transportOptions = { agent: newAgent(connection) };
   const client = new InfluxDB({ url, token, timeout: QUERY_TIMEOUT_MS, transportOptions });
   try {
     for await (const row of client.getQueryApi({ org, gzip: true }).iterateRows(flux)) {
@@ -83,7 +88,7 @@ export interface RefusedLine {
  * @throws ActionError `INFLUX_UNREACHABLE` or `INFLUX_FAILED`: nothing is known about what is stored
  */
 export async function write(connection: Connection, lines: readonly Line[]): Promise<RefusedLine[]> {
-  const agent = newAgent(connection.url);
+  const agent = newAgent(connection);
   const refused: RefusedLine[] = [];
   const narrow = async (part: readonly Line[], refusal: WriteRefusal): Promise<void> => {
     if (refusal.refusedLines === part.length) {
@@ -107,8 +112,9 @@ export async function write(connection: Connection, lines: readonly Line[]): Pro
 }
 
 /** An agent per run: a connection kept from an earlier one may have died while the container was paused. */
-function newAgent(url: string): Agent {
-  return new (url.startsWith('https:') ? HttpsAgent : Agent)({ keepAlive: true });
+function newAgent({ url, ca }: Connection): Agent {
+  if (!url.startsWith('https:')) return new Agent({ keepAlive: true });
+  return new HttpsAgent({ keepAlive: true, ...(ca && { ca: [...rootCertificates, ca] }) });
 }
 
 function byMeasurementAndTime(a: Line, b: Line): number {

@@ -50,14 +50,17 @@ export async function deployCommand(options: { config?: string }): Promise<void>
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
+/** How long a start waits for a CouchDB that is elsewhere. */
+const PATIENCE_MS = 2_000;
+
 export interface Deployment {
   /** Gives up what has not been deployed yet. */
   stop(): void;
 }
 
 /**
- * Brings the embedded OpenWhisk up to this version, at every start. While its CouchDB is out of reach what it has can be
- * used but not changed: then it goes on trying while the site runs.
+ * Brings the embedded OpenWhisk up to this version, at every start. While a CouchDB elsewhere is out of reach what is there
+ * can be used but not changed: then the site runs, and this goes on trying.
  */
 export async function deployToEmbedded(
   config: Config,
@@ -66,22 +69,29 @@ export async function deployToEmbedded(
   log: Logger,
 ): Promise<Deployment> {
   const stopping = new AbortController();
+  const { signal } = stopping;
   const attempt = () => deployAll(manifestsOf(config), { ...openwhisk, providerUrl });
-  const goOn = async () => {
-    for (let failures = 1; !stopping.signal.aborted; failures++) {
-      await sleep(retryDelayMs(failures, Math.random(), { firstMs: 1_000 }), undefined, {
-        signal: stopping.signal,
-      }).catch(() => {});
-      const deployed = await attempt().catch(() => undefined);
-      if (deployed) return log.info({ changed: changedOf(deployed) }, 'the actions are deployed');
+  const deploying = (async () => {
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        const changed = changedOf(await attempt());
+        if (changed.length > 0) log.info({ changed }, 'the actions are deployed');
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (failures === 1) {
+          log.warn({ reason: (error as Error).message }, 'the actions can not be deployed yet; trying again');
+        }
+      }
+      const waitMs = retryDelayMs(failures, Math.random(), { firstMs: 1_000 });
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
     }
-  };
-  try {
-    await attempt();
-  } catch (error) {
-    if (!isPassing(error)) throw error;
-    log.warn({ reason: (error as Error).message }, 'the actions can not be deployed yet; trying again');
-    void goOn();
+  })();
+  if (config.couchdbGateway === 'embedded') {
+    await deploying;
+  } else {
+    deploying.catch((err: unknown) => log.error({ err }, 'the actions can not be deployed'));
+    await Promise.race([deploying, sleep(PATIENCE_MS, undefined, { ref: false })]);
   }
   return { stop: () => stopping.abort() };
 }

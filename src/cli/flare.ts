@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { RunOptions } from './flare/run.ts';
+import type { StartOptions } from './flare/start.ts';
 import type { StatusOptions } from './flare/status.ts';
 
 const LAKES = ['--lakes <file>', 'the workflow and its lakes', 'lakes.yml'] as const;
@@ -25,6 +26,16 @@ export function addFlareCommands(program: Command, config: readonly [flags: stri
     .action(async (file: string, options: { config?: string }) =>
       (await import('./flare/deploy.ts')).deployLakes(file, options),
     );
+  flare
+    .command('start')
+    .description('begin a step of a lake on the running site, as its alarm would')
+    .requiredOption('--lake <name>')
+    .requiredOption('--container <name>', 'the step')
+    .option('--cycle <day>', 'the day that the step works for (default: today, in the time zone of the lake)')
+    .option('--force', 'also if it is done for that day; and so the steps after it')
+    .option(...config)
+    .option(...LAKES)
+    .action(async (options: StartOptions) => (await import('./flare/start.ts')).startStepCommand(options));
   flare
     .command('status')
     .description('the latest cycles of each lake, step by step')

@@ -18,6 +18,11 @@ const EXIT_CONFIG = 78;
 
 /** The `fogwhisk` command: one file per subcommand, loaded when it is called. */
 export async function run(argv: readonly string[]): Promise<void> {
+  // `fogwhisk … | head` reads no further, which is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
   const program = new Command('fogwhisk')
     .description(
       'Event-driven fog IoT ingestion: MQTT readings and alarms fire Apache OpenWhisk triggers, and nothing is lost.',

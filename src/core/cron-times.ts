@@ -1,4 +1,4 @@
-import { createTask, parse, validate } from 'node-cron';
+import { createTask, parse } from 'node-cron';
 
 /**
  * The wall times that a cron expression names, forwards and backwards. node-cron reads the expression (`parse`) and says
@@ -16,12 +16,14 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** In 40 years every date falls on every day of the week, also around a year like 2100 without a leap day. */
 const MAX_DAYS = 40 * 366;
-const MAX_REMEMBERED = 1_000;
+const MAX_REMEMBERED = 5_000;
 const MAX_EXPRESSION_CHARACTERS = 256;
 
 type IsDay = (wallMidnight: number) => boolean;
 
 export class CronTimes {
+  /** Ten thousand alarms have few different expressions, and fewer different days; a task of node-cron takes 4 kB. */
+  static readonly #known = new Map<string, CronTimes>();
   static readonly #isDayOf = new Map<string, IsDay>();
   readonly #isDay: IsDay;
   readonly #hours: readonly number[];
@@ -33,7 +35,16 @@ export class CronTimes {
   readonly isDaily: boolean;
 
   /** @throws Error if {@link isCron} says no */
-  constructor(expression: string) {
+  static of(expression: string): CronTimes {
+    const known = CronTimes.#known.get(expression);
+    if (known) return known;
+    const times = new CronTimes(expression);
+    if (CronTimes.#known.size >= MAX_REMEMBERED) CronTimes.#known.clear();
+    CronTimes.#known.set(expression, times);
+    return times;
+  }
+
+  private constructor(expression: string) {
     const { second, minute, hour, dayOfMonth, month, dayOfWeek } = parse(expression);
     this.#seconds = ascending(second);
     this.#minutes = ascending(minute);
@@ -44,7 +55,6 @@ export class CronTimes {
     this.isDaily = isEveryDay && this.#hours.length * this.#minutes.length * this.#seconds.length === 1;
   }
 
-  /** Ten thousand alarms have few different days; a task of node-cron takes 4 kB. */
   static #daysOf(fields: string, months: readonly number[]): IsDay {
     let isDay = CronTimes.#isDayOf.get(fields);
     if (!isDay) {
@@ -92,11 +102,12 @@ export class CronTimes {
 
 /** Whether this is a cron expression of 5 or 6 fields that ever comes true. */
 export function isCron(expression: string): boolean {
-  return (
-    expression.length <= MAX_EXPRESSION_CHARACTERS &&
-    validate(expression) &&
-    new CronTimes(expression).nearest(Date.UTC(2000), 1) !== undefined
-  );
+  if (expression.length > MAX_EXPRESSION_CHARACTERS) return false;
+  try {
+    return CronTimes.of(expression).nearest(Date.UTC(2000), 1) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function ascending(values: readonly number[]): number[] {

@@ -23,7 +23,7 @@ const catalogue = {
   LAKES_INVALID: (d) =>
     `${d.file} does not describe workflows of lakes:\n${(d.problems as string[]).map((problem) => `  ${problem}`).join('\n')}`,
   STEP_UNKNOWN: (d) =>
-    `${d.file} has no step ${d.container} with a program for a lake ${d.lake}; it has the lakes ${(d.lakes as string[]).join(', ')} and the steps ${(d.steps as string[]).join(', ')}.`,
+    `${d.file} has no step ${d.container} to run for a lake ${d.lake}; it has the lakes ${(d.lakes as string[]).join(', ')} and the steps ${(d.steps as string[]).join(', ')}.`,
   SITE_NAME_INVALID: (d) =>
     `${d.name} can't be the name of a site: it becomes a Kubernetes namespace; use at most 63 of a-z, 0-9 and -, a letter first.`,
   SITE_EXISTS: (d) => `${d.folder} is there already; change it by hand, or remove it first.`,

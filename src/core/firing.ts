@@ -32,11 +32,19 @@ export function nextFiring(registration: Registration, site: string, events: rea
   return { batchId, registration, events: events.slice(0, count) };
 }
 
-/** The trigger's payload, as JSON text. */
-export function firingPayload(firing: Firing, site: string, receipt: Callback, parameters: Callback): string {
+/**
+ * The trigger's payload, as JSON text.
+ * @param injected further members; the event's own win over them, and the registration's
+ */
+export function firingPayload(
+  firing: Firing,
+  site: string,
+  { receipt, parameters }: { readonly receipt: Callback; readonly parameters: Callback },
+  injected: Readonly<Record<string, unknown>>,
+): string {
   const { batchId, registration, events } = firing;
   const first = events[0]!;
-  const extra = registration.parameters ? membersOf(registration.parameters) : '';
+  const extra = membersOf({ ...injected, ...registration.parameters });
   const callbacks = `"batchId":${JSON.stringify(batchId)},"receipt":${JSON.stringify(receipt)},"parameters":${JSON.stringify(parameters)}`;
   const origin = `"site":${JSON.stringify(site)},"registration":${JSON.stringify(registration.name)}`;
   if (first.keyed) {

@@ -53,7 +53,7 @@ const lakeSchema = z.strictObject({
   config: configSchema.default({}),
 });
 
-export const lakesSchema = z
+const lakesSchema = z
   .strictObject({ steps: z.record(nameSchema, stepSchema), lakes: z.record(nameSchema, lakeSchema) })
   .superRefine(({ steps }, context) => {
     for (const problem of graphProblems(steps)) context.addIssue({ code: 'custom', path: ['steps'], message: problem });
@@ -61,6 +61,18 @@ export const lakesSchema = z
 
 export type Lakes = z.output<typeof lakesSchema>;
 type FlareStep = z.output<typeof stepSchema>;
+
+/** Lakes and their workflow, or every problem with what is given. */
+export function parseLakes(content: unknown): { lakes: Lakes } | { problems: string[] } {
+  const parsed = lakesSchema.safeParse(content);
+  if (parsed.success) return { lakes: parsed.data };
+  const problems = parsed.error.issues.map((issue) => {
+    // Of a name that is none, zod says why one level deeper.
+    const { message } = issue.code === 'invalid_key' ? issue.issues[0]! : issue;
+    return `${issue.path.join('.') || 'the whole'}: ${message}`;
+  });
+  return { problems };
+}
 
 function graphProblems(steps: Readonly<Record<string, FlareStep>>): string[] {
   const problems: string[] = [];
@@ -108,6 +120,13 @@ export function stepParameters({ steps, lakes }: Lakes, lakeName: string, contai
   };
 }
 
+export interface FlareAlarm {
+  readonly cron: string;
+  readonly timezone: string;
+  /** Rung at every site of the center, not only at the one that it is deployed from. */
+  readonly atEverySite: boolean;
+}
+
 /** What OpenWhisk holds for the lakes. */
 export interface FlareDeployment {
   /** Blackbox actions and sequences. */
@@ -121,7 +140,7 @@ export interface FlareDeployment {
     /** The action that its rule starts. */
     readonly action: string;
     /** When it is fired, where that is an alarm. */
-    readonly alarm?: { readonly cron: string; readonly timezone: string };
+    readonly alarm?: FlareAlarm;
     /** Whether a webhook fires it. */
     readonly hook?: true;
   }>;
@@ -151,8 +170,8 @@ export function deploymentOf(all: Lakes): FlareDeployment {
     actionOf.set(name, action);
   }
   const triggers = new Map<string, FlareDeployment['triggers'][number]>();
-  for (const [lake, { timezone }] of Object.entries(all.lakes)) {
-    const add = (name: string, container: string, begin: { alarm?: { cron: string; timezone: string }; hook?: true }) =>
+  for (const [lake, { timezone, shared }] of Object.entries(all.lakes)) {
+    const add = (name: string, container: string, begin: { alarm?: FlareAlarm; hook?: true }) =>
       triggers.set(name, {
         name,
         parameters: stepParameters(all, lake, container),
@@ -160,15 +179,21 @@ export function deploymentOf(all: Lakes): FlareDeployment {
         ...begin,
       });
     for (const [container, { alarm, hook, 'next-trigger': next }] of Object.entries(all.steps)) {
-      if (alarm) add(triggerOf(`${container}-alarm`, lake), container, { alarm: { cron: alarm, timezone } });
+      if (alarm) {
+        const rung = { cron: alarm, timezone, atEverySite: shared };
+        add(triggerOf(`${container}-alarm`, lake), container, { alarm: rung });
+      }
       if (hook) add(triggerOf(hook, lake), container, { hook: true });
       if (next) add(triggerOf(next.name, lake), next.container_name, {});
     }
   }
-  const hasCompound = Object.values(all.steps).some(({ inputs }) => inputs);
-  if (hasCompound) {
-    const alarm = { cron: EXPIRY.cron, timezone: 'UTC' };
-    triggers.set(EXPIRY.name, { name: EXPIRY.name, parameters: { expire: true }, action: COMPOUND_ACTION, alarm });
+  if (Object.values(all.steps).some(({ inputs }) => inputs)) {
+    for (const shared of new Set(Object.values(all.lakes).map((lake) => lake.shared))) {
+      const name = shared ? `${EXPIRY.name}-shared` : EXPIRY.name;
+      const parameters = { expire: true, ...(shared && { shared }) };
+      const alarm = { cron: EXPIRY.cron, timezone: 'UTC', atEverySite: true };
+      triggers.set(name, { name, parameters, action: COMPOUND_ACTION, alarm });
+    }
   }
   return { actions, triggers: [...triggers.values()] };
 }

@@ -34,6 +34,22 @@ export function resolveParameters({
   return { ...action, ...site, ...everySite, ...thisSite, ...configMap, ...payload };
 }
 
+/**
+ * Parameters that come from settings: what the configuration sets is stronger than the center, a default is not.
+ * @param rows by parameter: its setting and value; absent values are left out
+ */
+export function settingParameters(
+  rows: Readonly<Record<string, readonly [setting: string, value: unknown]>>,
+  given: ReadonlySet<string>,
+): { readonly defaults: Parameters; readonly configMap: Parameters } {
+  const entries = Object.entries(rows).filter(([, [, value]]) => value !== undefined);
+  const pick = (isGiven: boolean) =>
+    Object.fromEntries(
+      entries.filter(([, [setting]]) => given.has(setting) === isGiven).map(([name, [, value]]) => [name, value]),
+    );
+  return { defaults: pick(false), configMap: pick(true) };
+}
+
 /** The document of the database `parameters` that is for every site. */
 export const EVERY_SITE = '*';
 
@@ -87,13 +103,22 @@ export function secretPlace(id: string, name: string) {
   return { document: id, field: `secrets.${name}` };
 }
 
-/** The site's InfluxDB and the central one, under the names by which the predecessor's actions take them. */
-const INJECTED = [
-  ...['url', 'token', 'org', 'bucket'].flatMap((name) => [`influx_${name}`, `local_${name}`, `central_${name}`]),
-  'location',
-];
+const CONNECTION = ['url', 'token', 'org', 'bucket'];
 
-/** The parameters that ride in the payload where `injectInflux` is set, for actions that ask for none. */
-export function injectedParameters(current: Parameters): Parameters {
-  return Object.fromEntries(INJECTED.flatMap((name) => (name in current ? [[name, current[name]]] : [])));
+/**
+ * The InfluxDB connections as they ride in the payload where `injectInflux` is set, under the names by which the
+ * predecessor's actions take them: those of readings know the site's alone, those of its alarms the central one too.
+ */
+export function injectedParameters(current: Parameters, kind: 'mqtt' | 'alarm' | 'next'): Parameters {
+  const rows = CONNECTION.flatMap((name) => {
+    const local = current[`influx_${name}`];
+    return kind === 'alarm'
+      ? [
+          [`local_${name}`, current[`local_${name}`] ?? local],
+          [`central_${name}`, current[`central_${name}`]],
+        ]
+      : [[`influx_${name}`, local]];
+  });
+  if (kind === 'alarm') rows.push(['location', current.location ?? current.datacenter_id]);
+  return Object.fromEntries(rows.filter(([, value]) => value !== undefined));
 }

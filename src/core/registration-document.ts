@@ -76,20 +76,13 @@ const documentSchema = z.preprocess(
   ]),
 );
 
-const loginSchema = z.object({ username: z.string(), password: z.string().optional() });
+const loginSchema = z.object({ username: z.string(), password: z.string().default('') });
 
-export type BrokerLogin = z.output<typeof loginSchema>;
+type BrokerLogin = z.output<typeof loginSchema>;
 
 /** What a document means at one site. */
 export type ReadDocument =
-  | {
-      readonly kind: 'registration';
-      readonly registration: Registration;
-      /** User and password of a broker other than the site's own. */
-      readonly login?: BrokerLogin;
-      /** Why its events are kept in the journal and not fired for now. */
-      readonly held?: string;
-    }
+  | { readonly kind: 'registration'; readonly registration: Registration }
   /** It is meant for other sites. */
   | { readonly kind: 'elsewhere' }
   | { readonly kind: 'bad'; readonly problems: readonly string[] };
@@ -113,28 +106,34 @@ export function readDocument(document: Readonly<Record<string, unknown>>, reader
   const fields = parsed.data;
   if (fields.sites !== '*' && !fields.sites.includes(reader.site)) return { kind: 'elsewhere' };
   const key = keyOf(fields, reader.secrets);
+  const held = key.problem ?? heldBy(fields.status);
   const common = {
     name: fields._id,
     trigger: fields.trigger,
     ...(key.auth !== undefined && { auth: key.auth }),
     ...(fields.receiptTimeoutSeconds !== undefined && { receiptTimeoutMs: fields.receiptTimeoutSeconds * 1_000 }),
     ...(fields.parameters && { parameters: fields.parameters }),
+    ...(held !== undefined && { held }),
   };
-  const held = key.problem ?? heldBy(fields.status);
-  const rest = held === undefined ? {} : { held };
   if (fields.kind === 'alarm') {
     const alarm = reader.alarmSchema.safeParse(fields.alarm);
     if (!alarm.success) return { kind: 'bad', problems: problemsOf(alarm.error, ['alarm']) };
-    const registration: Registration = { ...common, kind: 'alarm', alarm: alarm.data, batch: SINGLE, ordered: false };
-    return { kind: 'registration', registration, ...rest };
+    const registration: Registration = {
+      ...common,
+      kind: 'alarm',
+      alarm: alarm.data,
+      batch: SINGLE,
+      ordered: alarm.data.overlap === 'queue',
+    };
+    return { kind: 'registration', registration };
   }
-  return readMqtt(fields, common, rest, reader);
+  return readMqtt(fields, common, reader);
 }
 
 type MqttFields = Extract<z.output<typeof documentSchema>, { kind: 'mqtt' }>;
-type Common = Pick<Registration, 'name' | 'trigger' | 'auth' | 'receiptTimeoutMs' | 'parameters'>;
+type Common = Pick<Registration, 'name' | 'trigger' | 'auth' | 'receiptTimeoutMs' | 'parameters' | 'held'>;
 
-function readMqtt(fields: MqttFields, common: Common, rest: { held?: string }, reader: DocumentReader): ReadDocument {
+function readMqtt(fields: MqttFields, common: Common, reader: DocumentReader): ReadDocument {
   const { qos, ordered } = fields;
   const address = fields.url === undefined ? undefined : brokerAddress(fields.url);
   const problems = mqttProblems(fields);
@@ -156,11 +155,12 @@ function readMqtt(fields: MqttFields, common: Common, rest: { held?: string }, r
     kind: 'mqtt',
     broker,
     topics: [...new Set(topicsOf(fields))],
+    ...(login && !isOwn && { login }),
     qos,
     batch,
     ordered,
   };
-  return { kind: 'registration', registration, ...(login && !isOwn && { login }), ...rest };
+  return { kind: 'registration', registration };
 }
 
 type CommonFields = Pick<MqttFields, '_id' | 'auth' | 'username' | 'password'>;
@@ -234,9 +234,7 @@ export function brokerAddress(text: string): BrokerAddress | null {
   // The URL parser leaves out a port that is HTTP's own, which `http://broker:80` means all the same.
   const port = url.port || (/^http:\/\/[^/]*:80(?:\/|$)/.test(text) ? '80' : known.port);
   const path = url.pathname === '/' ? '' : url.pathname;
-  const login = url.username
-    ? { username: decode(url.username), ...(url.password && { password: decode(url.password) }) }
-    : undefined;
+  const login = url.username ? { username: decode(url.username), password: decode(url.password) } : undefined;
   return { url: `${known.protocol}://${url.hostname}:${port}${path}${url.search}`, ...(login && { login }) };
 }
 

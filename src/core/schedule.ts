@@ -50,7 +50,7 @@ export class Timetable {
 function nearestOf(schedule: Schedule): (instant: number, direction: Direction) => number | undefined {
   switch (schedule.kind) {
     case 'cron':
-      return nearestOfCron(new CronTimes(schedule.cron), WallClock.of(schedule.timezone));
+      return nearestOfCron(CronTimes.of(schedule.cron), WallClock.of(schedule.timezone));
     case 'interval': {
       const period = schedule.minutes * 60_000;
       const { anchor } = schedule;
@@ -125,7 +125,7 @@ export function windowsOf(
   length?: string,
 ): (instant: number) => Window | undefined {
   if (schedule.kind === 'once' && length === undefined) return () => undefined;
-  const isDaily = schedule.kind === 'cron' && new CronTimes(schedule.cron).isDaily;
+  const isDaily = schedule.kind === 'cron' && CronTimes.of(schedule.cron).isDaily;
   const cron = windowBoundaries(length ?? (isDaily ? 'day' : ''));
   const boundaries = new Timetable(cron === undefined ? schedule : { kind: 'cron', cron, timezone });
   return (instant) => {

@@ -92,7 +92,8 @@ export function siteSeals(
   { isOwnCouchdb }: { readonly isOwnCouchdb: boolean },
 ): { readonly writes: Seal; readonly reads: Seal } {
   const shared = sharedKeys ?? (isOwnCouchdb ? [siteKey] : []);
-  return { writes: new Seal(shared), reads: new Seal([...shared, siteKey]) };
+  // What it seals for its own disk outlives the shared keys.
+  return { writes: new Seal(shared), reads: new Seal([siteKey, ...shared]) };
 }
 
 /** Where secrets are had from: opened, or looked up at this site by their name. */

@@ -3,6 +3,7 @@ import type { AlarmRegistration } from './registration.ts';
 
 /** Hourly, with ten minutes for readings that are late. */
 const FORWARD_RAW_CRON = '10 * * * *';
+const CLEANUP_CRON = '30 4 * * *';
 /** Readings that came late for the windows before are found for so many windows. */
 const RECOMPUTE = 2;
 /** A window may have many readings; the provider asks again after so long. */
@@ -11,18 +12,20 @@ const RECEIPT_TIMEOUT_SECONDS = 300;
 export interface SiteAlarmSettings {
   readonly aggregatesCron: string;
   readonly timezone: string;
+  readonly forecastCron: string;
   /** Patterns of the measurements that go to the center as they are. */
   readonly forwardRaw: readonly string[];
   readonly influxLocalBucket: string;
 }
 
 /**
- * The alarms that a site has without being told: the aggregates, and the raw readings for the center where some are
+ * The alarms that a site has without being told: the aggregates, the forecast, the clean-up, and the raw readings for the center where some are
  * wanted. An instant that was missed, however many there were, stands for a window, so all are rung.
  */
 export function siteAlarms({
   aggregatesCron,
   timezone,
+  forecastCron,
   forwardRaw,
   influxLocalBucket,
 }: SiteAlarmSettings): AlarmRegistration[] {
@@ -40,6 +43,14 @@ export function siteAlarms({
     payload: { recompute: RECOMPUTE },
     ...everyInstant,
   };
+  const forecast = {
+    name: 'forecast',
+    trigger: 'flareForecastTrigger',
+    cron: forecastCron,
+    timezone,
+    receiptTimeoutSeconds: RECEIPT_TIMEOUT_SECONDS,
+  };
+  const cleanup = { name: 'workdirCleanup', trigger: 'workdirCleanupTrigger', cron: CLEANUP_CRON, timezone };
   const payload = {
     kind: 'raw',
     bucket: influxLocalBucket,
@@ -57,6 +68,8 @@ export function siteAlarms({
   return alarmRegistrations(
     alarmRowsSchema.parse([
       ...(aggregatesCron === 'off' ? [] : [aggregates]),
+      ...(forecastCron === 'off' ? [] : [forecast]),
+      cleanup,
       ...(forwardRaw.length === 0 ? [] : [raw]),
     ]),
   );

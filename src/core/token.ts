@@ -10,15 +10,19 @@ export function receiptToken(siteKey: string, batchId: string): string {
   return sign(siteKey, `receipt:${batchId}`);
 }
 
+/** Whose action may ask: one that the site's own key fires, or one of somebody else's, who is not told the site's secrets. */
+export type ParameterScope = 'own' | 'guest';
+
 /** A token for the site's parameters, good until `expires` (epoch seconds). */
-export function parameterToken(siteKey: string, expires: number): string {
-  return `${expires}.${sign(siteKey, `parameters:${expires}`)}`;
+export function parameterToken(siteKey: string, expires: number, scope: ParameterScope): string {
+  return `${expires}.${sign(siteKey, `parameters:${scope}:${expires}`)}`;
 }
 
-/** Whether a parameter token is genuine and not expired at `now` (epoch seconds). */
-export function isParameterToken(siteKey: string, token: string, now: number): boolean {
+/** What a parameter token is good for; undefined if it is not genuine, or expired at `now` (epoch seconds). */
+export function parameterScope(siteKey: string, token: string, now: number): ParameterScope | undefined {
   const expires = Number.parseInt(token, 10);
-  return expires >= now && isSameSecret(token, parameterToken(siteKey, expires));
+  if (!(expires >= now)) return undefined;
+  return (['own', 'guest'] as const).find((scope) => isSameSecret(token, parameterToken(siteKey, expires, scope)));
 }
 
 /** The token of a webhook; another name has another one. */

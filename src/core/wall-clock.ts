@@ -6,7 +6,7 @@ import { Info } from 'luxon';
  */
 
 const DAY_MS = 86_400_000;
-const MAX_DAYS_REMEMBERED = 1_000;
+const MAX_REMEMBERED = 1_000;
 
 export class WallClock {
   static readonly #known = new Map<string, WallClock>();
@@ -20,7 +20,10 @@ export class WallClock {
   }
 
   static isZone(timezone: string): boolean {
-    return Info.isValidIANAZone(timezone);
+    if (WallClock.#known.has(timezone)) return true;
+    if (!Info.isValidIANAZone(timezone)) return false;
+    WallClock.of(timezone); // remembers the answer, which takes some time to find
+    return true;
   }
 
   /** @param timezone an IANA name */
@@ -28,6 +31,7 @@ export class WallClock {
     const known = WallClock.#known.get(timezone);
     if (known) return known;
     const clock = new WallClock(timezone);
+    if (WallClock.#known.size >= MAX_REMEMBERED) WallClock.#known.clear();
     WallClock.#known.set(timezone, clock);
     return clock;
   }
@@ -39,7 +43,7 @@ export class WallClock {
     if (offset === undefined) {
       const first = this.#offsetAt(day * DAY_MS);
       offset = first === this.#offsetAt((day + 1) * DAY_MS) ? first : 'changes';
-      if (this.#offsetOfDay.size >= MAX_DAYS_REMEMBERED) this.#offsetOfDay.clear();
+      if (this.#offsetOfDay.size >= MAX_REMEMBERED) this.#offsetOfDay.clear();
       this.#offsetOfDay.set(day, offset);
     }
     return offset === 'changes' ? this.#offsetAt(instant) : offset;

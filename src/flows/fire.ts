@@ -32,7 +32,9 @@ export interface FireParts {
   readonly clock: Clock;
   readonly site: string;
   /** Where the action sends its receipt of a firing, and where it finds the site's parameters. */
-  readonly callbacks: (batchId: string) => { receipt: Callback; parameters: Callback };
+  readonly callbacks: (batchId: string, registration: Registration) => { receipt: Callback; parameters: Callback };
+  /** Parameters that ride in a registration's payloads. */
+  readonly injected: (registration: Registration) => Readonly<Record<string, unknown>>;
   /** What tells that a firing's events are stored. */
   readonly confirmBy: 'receipt' | 'activation' | 'accepted';
   readonly receiptTimeoutMs: number;
@@ -148,8 +150,8 @@ export class Fire {
     const { trigger, auth } = firing.registration;
     const timeoutMs = receiptTimeoutMs(firing, this.#parts.receiptTimeoutMs);
     // Made anew for each attempt: its parameter token expires.
-    const { receipt: receiptTo, parameters } = callbacks(firing.batchId);
-    const payload = firingPayload(firing, site, receiptTo, parameters);
+    const { registration, batchId } = firing;
+    const payload = firingPayload(firing, site, callbacks(batchId, registration), this.#parts.injected(registration));
     const answer = await platform.fire(trigger, payload, signal, auth);
     if (answer.kind !== 'accepted') return answer;
     const all: Outcome = { kind: 'settled', settlement: { ...emptySettlement(), confirmed: [...firing.events] } };

@@ -60,6 +60,14 @@ export interface FollowState {
   readonly problem?: string;
 }
 
+/** How things stand with the databases that a site follows. */
+export interface CenterStatus {
+  readonly registrations: FollowState;
+  readonly parameters: FollowState;
+  /** Documents and parameters that this site can't use, and why. */
+  readonly problems: readonly string[];
+}
+
 export class FollowDatabase {
   readonly #parts: FollowDatabaseParts;
   readonly #heartbeatMs: number;

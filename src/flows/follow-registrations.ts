@@ -1,6 +1,5 @@
 import type { Registration } from '../core/registration.ts';
 import {
-  type BrokerLogin,
   type DocumentReader,
   type ReadDocument,
   readDocument,
@@ -13,10 +12,6 @@ import { FollowDatabase, type FollowDatabaseParts, type FollowState } from './fo
 
 export interface Registrations {
   readonly registrations: readonly Registration[];
-  /** By name: why a registration's events are kept in the journal and not fired for now. */
-  readonly held: ReadonlyMap<string, string>;
-  /** User and password by `broker` of the registrations, where they are not the site's own. */
-  readonly logins: ReadonlyMap<string, BrokerLogin>;
   /** Documents that are not followed, and why. */
   readonly problems: ReadonlyArray<{ readonly document: string; readonly problems: readonly string[] }>;
 }
@@ -64,8 +59,6 @@ export class FollowRegistrations {
     const { configured } = this.#parts;
     const registrations = [...configured];
     const names = new Set(configured.map(({ name }) => name));
-    const held = new Map<string, string>();
-    const logins = new Map<string, BrokerLogin>();
     const problems: Array<{ document: string; problems: readonly string[] }> = [];
     for (const [id, document] of documents) {
       const meaning = this.#meaning(document);
@@ -78,12 +71,9 @@ export class FollowRegistrations {
         });
         continue;
       }
-      const { registration, login } = meaning;
-      registrations.push(registration);
-      if (meaning.held !== undefined) held.set(id, meaning.held);
-      if (registration.kind === 'mqtt' && login) logins.set(registration.broker, login);
+      registrations.push(meaning.registration);
     }
-    return { registrations, held, logins, problems };
+    return { registrations, problems };
   }
 
   /** Read once for each revision. */

@@ -68,7 +68,8 @@ export class RingAlarms {
   #ringing = 0;
   readonly #stopping = new AbortController();
   #sleeping = new AbortController();
-  #running: Promise<void> | undefined;
+  #isStarted = false;
+  #running: Promise<void> = Promise.resolve();
   /** By the monotonic clock, in ms. */
   #centerAwayUntil = 0;
   #finishAt = 0;
@@ -94,8 +95,9 @@ export class RingAlarms {
       this.#marks = new Map(Object.entries(kept.alarms));
       for (const claim of kept.inDoubt) this.#inDoubt.set(keyOf(claim), claim);
     }
-    this.#running = this.#run();
+    this.#isStarted = true;
     this.apply(this.#wanted);
+    this.#running = this.#run();
     await this.#save();
   }
 
@@ -105,7 +107,7 @@ export class RingAlarms {
    */
   apply(registrations: readonly AlarmRegistration[]): void {
     this.#wanted = registrations;
-    if (!this.#running) return;
+    if (!this.#isStarted) return;
     const before = this.#alarms;
     this.#alarms = new Map(
       registrations.map((registration) => {
@@ -123,12 +125,18 @@ export class RingAlarms {
     this.#wake();
   }
 
-  /** Resolves when what is under way is done and kept. */
-  async stop(): Promise<void> {
+  /**
+   * Rings no more. Resolves when what is under way is done and kept; what the center has not answered by the deadline stays
+   * in doubt.
+   */
+  async stop(deadlineMs = 2_000): Promise<void> {
     this.#stopping.abort();
     this.#wake();
     await this.#running;
-    await Promise.all(this.#underWay);
+    const done = new AbortController();
+    const deadline = this.#parts.clock.sleep(deadlineMs, done.signal);
+    await Promise.race([Promise.all(this.#underWay), deadline]);
+    done.abort();
     await this.#save();
   }
 
@@ -194,6 +202,7 @@ export class RingAlarms {
     const { alarm, mark } = state;
     for (const instant of instants) {
       if (hasRungEnough(alarm, mark)) return true;
+      if (this.#stopping.signal.aborted) return false;
       const outcome = await this.#ringInstant(state, instant);
       state.waitsForCenter = outcome === 'waits';
       if (outcome === 'waits') return false;

@@ -4,16 +4,10 @@ import type { Caller } from '../flows/feed.ts';
 
 /** Who asks: an OpenWhisk key as `Authorization: Basic`, the operator with the provider's bearer token, or nobody known. */
 export function callerOf(request: FastifyRequest, providerToken: string): Caller {
-  const [scheme, value] = (request.headers.authorization ?? '').split(' ');
-  if (!value) return { kind: 'anonymous' };
-  switch (scheme?.toLowerCase()) {
-    case 'basic':
-      return { kind: 'key', key: Buffer.from(value, 'base64').toString('utf8') };
-    case 'bearer':
-      return isSameSecret(value, providerToken) ? { kind: 'operator' } : { kind: 'anonymous' };
-    default:
-      return { kind: 'anonymous' };
-  }
+  const [scheme = '', value] = (request.headers.authorization ?? '').split(' ');
+  if (value && /^basic$/i.test(scheme)) return { kind: 'key', key: Buffer.from(value, 'base64').toString('utf8') };
+  if (value && /^bearer$/i.test(scheme) && isSameSecret(value, providerToken)) return { kind: 'operator' };
+  return { kind: 'anonymous' };
 }
 
 /** Lets a DELETE say that its body is JSON and have none, as HTTP clients of feed actions do. */

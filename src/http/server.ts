@@ -2,10 +2,15 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
-import { isParameterToken, isSameSecret, receiptToken } from '../core/token.ts';
+import { isSameSecret, type ParameterScope, parameterScope, receiptToken } from '../core/token.ts';
+import type { AlarmStatus } from '../flows/alarm-state.ts';
+import type { Feed } from '../flows/feed.ts';
+import type { CenterStatus } from '../flows/follow-database.ts';
 import type { EventIntake } from '../ports/event-intake.ts';
+import { addAlarmFeedRoutes } from './alarm-feed-routes.ts';
 import { addFiringRoutes } from './firing-routes.ts';
 import { addHookRoutes, type Hook } from './hook-routes.ts';
+import { addMqttFeedRoutes } from './mqtt-feed-routes.ts';
 import { addParkedRoutes, type ParkedAccess } from './parked-routes.ts';
 import type { ReceiptInbox } from './receipt-inbox.ts';
 
@@ -17,7 +22,8 @@ export interface HttpParts {
   /** The key that receipt and parameter tokens are made from. */
   readonly siteKey: string;
   /** What actions may ask for by the token of a firing. */
-  readonly parameters: () => Readonly<Record<string, unknown>>;
+  readonly parameters: (scope: ParameterScope) => Readonly<Record<string, unknown>>;
+  readonly feed: Feed;
   readonly status: () => SiteStatus;
   readonly parked: ParkedAccess;
   readonly hooks: readonly Hook[];
@@ -39,6 +45,8 @@ export interface SiteStatus {
   };
   readonly books: Books;
   readonly registrations: readonly RegistrationStatus[];
+  readonly alarms: readonly AlarmStatus[];
+  readonly center: CenterStatus;
 }
 
 export interface RegistrationStatus {
@@ -49,6 +57,8 @@ export interface RegistrationStatus {
   readonly books: Books;
   /** When the oldest event was received whose fate is not known (ISO 8601). */
   readonly pendingSince?: string;
+  /** Why its events are kept and not fired. */
+  readonly held?: string;
   /** What is in the way of its firings. */
   readonly obstacle?: { readonly code: string; readonly reason: string };
 }
@@ -90,12 +100,13 @@ export function createServer(parts: HttpParts): FastifyInstance {
   });
   server.get('/parameters', (request, reply) => {
     const token = bearer(request);
-    if (!isParameterToken(parts.siteKey, token, Date.now() / 1_000) && !isSameSecret(token, parts.token)) {
-      return reply.status(401).send({ error: "the token is not, or no longer, one for this site's parameters" });
-    }
-    return parts.parameters();
+    const scope = isSameSecret(token, parts.token) ? 'own' : parameterScope(parts.siteKey, token, Date.now() / 1_000);
+    if (scope) return parts.parameters(scope);
+    return reply.status(401).send({ error: "the token is not, or no longer, one for this site's parameters" });
   });
 
+  addMqttFeedRoutes(server, { feed: parts.feed, token: parts.token });
+  addAlarmFeedRoutes(server, { feed: parts.feed, token: parts.token });
   addHookRoutes(server, { hooks: parts.hooks, siteKey: parts.siteKey, intake: parts.intake, now: Date.now });
 
   let metrics: Promise<Registry> | undefined;

@@ -386,8 +386,11 @@ describe('what the provider fires is what the action takes, and what the action 
     const payload = firingPayload(
       firing,
       '7',
-      { url: `${server.url}/receipts`, token: 'receipt-secret' },
-      { url: `${server.url}/parameters`, token: 'parameter-secret' },
+      {
+        receipt: { url: `${server.url}/receipts`, token: 'receipt-secret' },
+        parameters: { url: `${server.url}/parameters`, token: 'parameter-secret' },
+      },
+      {},
     );
     expect(await main(JSON.parse(payload))).toMatchObject({ ok: true });
     const { confirmed, parked } = settlementOf(firing, receiptSchema.parse(fake.receipts[0]));

@@ -49,7 +49,10 @@ describe('a compound trigger', () => {
     expect(nexts()).toEqual([next]);
     expect(await fire('noaa')).toMatchObject({ ok: true });
     expect(nexts()).toHaveLength(1);
-    expect(provider.receipts).toHaveLength(4);
+    // unless it was forced
+    await fire('noaa', undefined, 'f', { force: true });
+    expect(nexts().at(-1)).toMatchObject({ batchId: 'f', payload: { force: true } });
+    expect(provider.receipts).toHaveLength(5);
   });
 
   test("yesterday's input does not complete today", async () => {

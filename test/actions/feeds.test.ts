@@ -1,24 +1,26 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { main as alarms } from '../../actions/alarmsFeed/main.ts';
 import { main as mqtt } from '../../actions/mqttFeed/main.ts';
+import { freePort } from '../support/free-port.ts';
 
 const KEY = 'uuid:planted-key';
 
 /** A provider that notes what it is asked. */
 async function startProvider(status = 200, answer: unknown = { status: 'success' }) {
   const asked: Array<{ method: string; path: string; authorization: string; body: unknown }> = [];
-  const server = createServer(async (request, response) => {
-    let text = '';
-    for await (const chunk of request) text += chunk;
-    asked.push({
-      method: request.method!,
-      path: request.url!,
-      authorization: request.headers.authorization!,
-      body: text === '' ? undefined : JSON.parse(text),
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      asked.push({
+        method: request.method!,
+        path: request.url!,
+        authorization: request.headers.authorization!,
+        body: body === '' ? undefined : JSON.parse(body),
+      });
+      response.writeHead(status).end(JSON.stringify(answer));
     });
-    response.writeHead(status).end(answer === undefined ? '' : JSON.stringify(answer));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
@@ -60,8 +62,8 @@ describe('the feed of alarms', () => {
     expect(await alarms(call)).toEqual({ error: 'Invalid timezone.' });
     expect(await alarms({ ...call, lifecycleEvent: 'PAUSE' })).toEqual({ error: 'unsupported lifecycleEvent' });
     expect(await alarms({ ...call, triggerName: '' })).toEqual({ error: 'no trigger name parameter was provided' });
-    const away = await alarms({ ...call, provider_endpoint: 'http://127.0.0.1:9/alarms' });
-    expect(away.error).toMatch(/^http:\/\/127\.0\.0\.1:9\/alarms can't be reached \(ECONNREFUSED\)/);
+    const away = await alarms({ ...call, provider_endpoint: `http://127.0.0.1:${await freePort()}/alarms` });
+    expect(away.error).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/alarms can't be reached \(ECONNREFUSED\)/);
     expect(JSON.stringify(away)).not.toContain('planted');
     const { provider_endpoint: _, ...unbound } = call;
     expect((await alarms(unbound)).error).toContain('provider_endpoint is not given');

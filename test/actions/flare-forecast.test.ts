@@ -284,6 +284,14 @@ describe('flareForecast', () => {
     expect(await fire('bad', '2026-05-20T06:00:00Z', extra)).toMatchObject({ error: { code } });
   });
 
+  it("is about the site's own lake if no other is named", async () => {
+    await measured('site_7', sixHourly('2026-05-20T00:00:00Z', 10));
+    expect(await fire('site_7', '2026-05-20T06:00:00Z', { lake: undefined })).toMatchObject({
+      lake: 'site-7',
+      points: 16 * DEPTHS.length,
+    });
+  });
+
   it('uses only whole days of UTC, wherever the lake is', async () => {
     await measured('tokyo', sixHourly('2026-05-19T21:00:00Z', 30));
     expect(await fire('tokyo', '2026-05-19T21:00:00Z', { timezone: 'Asia/Tokyo' })).toMatchObject({

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { injectedParameters, readParameters, resolveParameters, sealedParameter } from '../../src/core/parameters.ts';
+import { loadConfig } from '../../src/config.ts';
+import {
+  injectedParameters,
+  readParameters,
+  resolveParameters,
+  sealedParameter,
+  settingParameters,
+} from '../../src/core/parameters.ts';
 import { Seal } from '../../src/core/sealed.ts';
 
 const seal = new Seal(['shared']);
@@ -44,11 +51,33 @@ describe('parameters', () => {
     expect(problems[0]).toContain('values');
   });
 
+  it('of settings are as strong as the ConfigMap where it sets them, else weaker than the center', () => {
+    const config = loadConfig(undefined, { influxLocalBucket: 'named', influxLocalOrg: 'influxdata' });
+    const rows = {
+      influx_org: ['influxLocalOrg', config.influxLocalOrg],
+      influx_bucket: ['influxLocalBucket', config.influxLocalBucket],
+      central_url: ['influxCentralUrl', config.influxCentralUrl],
+    } as const;
+    const { defaults, configMap } = settingParameters(rows, config.given);
+    expect({ defaults, configMap }).toEqual({
+      defaults: { influx_org: 'influxdata' },
+      configMap: { influx_bucket: 'named' },
+    });
+    const everySite = { influx_org: 'center', influx_bucket: 'center' };
+    expect(resolveParameters({ site: defaults, everySite, configMap })).toEqual({
+      influx_org: 'center',
+      influx_bucket: 'named',
+    });
+  });
+
   it('ride in the payload under the names of the predecessor only', () => {
-    expect(injectedParameters({ influx_url: 'u', central_token: 't', location: 3, other: 1 })).toEqual({
-      influx_url: 'u',
-      central_token: 't',
-      location: 3,
+    const current = { influx_url: 'u', influx_token: 't', central_url: 'c', datacenter_id: '7', other: 1 };
+    expect(injectedParameters(current, 'mqtt')).toEqual({ influx_url: 'u', influx_token: 't' });
+    expect(injectedParameters(current, 'alarm')).toEqual({
+      local_url: 'u',
+      local_token: 't',
+      central_url: 'c',
+      location: '7',
     });
   });
 });

@@ -7,7 +7,7 @@ const seal = new Seal(['key']);
 const reader = {
   site: '1',
   secrets: { seal, named: () => undefined },
-  ownBroker: { url: 'mqtt://own:1883', login: { username: 'me' } },
+  ownBroker: { url: 'mqtt://own:1883', login: { username: 'me', password: 'x' } },
   alarmSchema: z.never(),
 };
 
@@ -22,7 +22,7 @@ describe("a broker's URL", () => {
     ['wss://m/mqtt?x=1', 'wss://m:443/mqtt?x=1', undefined],
     ['mqtt://u%40x:p%3Aw@m', 'mqtt://m:1883', { username: 'u@x', password: 'p:w' }],
     ['mqtt://u:100%@m', 'mqtt://m:1883', { username: 'u', password: '100%' }],
-    ['mqtt://token@m', 'mqtt://m:1883', { username: 'token' }],
+    ['mqtt://token@m', 'mqtt://m:1883', { username: 'token', password: '' }],
   ])('%s', (text, url, login) => {
     expect(brokerAddress(text)).toEqual({ url, ...(login && { login }) });
   });
@@ -49,8 +49,11 @@ describe('a document of topic_listeners', () => {
     expect(sealed.url).toBe('http://mosquitto:1883');
     expect(readDocument(sealed, reader)).toEqual(readDocument(document, reader));
     expect(readDocument(sealed, reader)).toMatchObject({
-      registration: { auth: 'uuid:key:with:colons', broker: 'mqtt://test@mosquitto:1883' },
-      login: { username: 'test', password: 's3cret' },
+      registration: {
+        auth: 'uuid:key:with:colons',
+        broker: 'mqtt://test@mosquitto:1883',
+        login: { username: 'test', password: 's3cret' },
+      },
     });
     expect(withoutPlainSecrets(sealed, seal)).toBe(sealed);
   });
@@ -64,7 +67,7 @@ describe('a document of topic_listeners', () => {
     const at = (url: string) => readDocument({ ...document, url }, reader);
     expect(at('http://own:1883')).toMatchObject({ registration: { broker: '' } });
     expect(at('mqtt://me:x@own')).toMatchObject({ registration: { broker: '' } });
-    expect(at('mqtt://me:x@own')).not.toHaveProperty('login');
+    expect(at('mqtt://me:x@own')).not.toHaveProperty('registration.login');
     expect(at('mqtt://you:x@own')).toMatchObject({ registration: { broker: 'mqtt://you@own:1883' } });
     const { url: _, ...own } = document;
     expect(readDocument(own, reader)).toMatchObject({ registration: { broker: '' } });

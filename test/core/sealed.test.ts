@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig } from '../../src/config.ts';
 import { FogwhiskError } from '../../src/core/errors.ts';
-import { revealed, Seal, secretSchema } from '../../src/core/sealed.ts';
+import { revealed, Seal, secretSchema, siteSeals } from '../../src/core/sealed.ts';
 
 const place = { document: '/guest/a', field: 'auth' };
 
@@ -49,6 +50,26 @@ describe('sealed secrets', () => {
     }
     for (const short of ['', 'AAAA', 'A'.repeat(20)]) {
       expect(codeOf(() => seal.open({ sealed: `${id}.${short}` }, place))).toBe('SEALED_VALUE_DAMAGED');
+    }
+  });
+
+  it("have the site's own key where CouchDB is its own, and otherwise the shared ones", () => {
+    const own = siteSeals(undefined, 'site key', { isOwnCouchdb: true });
+    expect(own.reads.open(own.writes.seal('x', place), place)).toBe('x');
+    const center = siteSeals(undefined, 'site key', { isOwnCouchdb: false });
+    expect(codeOf(() => center.writes.seal('x', place))).toBe('SHARED_KEY_MISSING');
+    expect(center.reads.open(center.reads.seal('x', place), place)).toBe('x');
+    const shared = siteSeals(['shared'], 'site key', { isOwnCouchdb: false });
+    expect(new Seal(['shared']).open(shared.writes.seal('x', place), place)).toBe('x');
+  });
+
+  it('have keys of one or two lines of a file, none of which is shown', () => {
+    const [one, two] = ['planted'.padEnd(32, '1'), 'planted'.padEnd(32, '2')];
+    expect(loadConfig(undefined, { sharedKey: one }).sharedKey).toEqual([one]);
+    expect(loadConfig(undefined, { sharedKey: `${one}\r\n\n${two} \n` }).sharedKey).toEqual([one, two]);
+    for (const bad of ['planted-short', `${one}\n${two}\n${one}`, `${one}\nplanted`]) {
+      expect(() => loadConfig(undefined, { sharedKey: bad })).toThrow(ConfigError);
+      expect(() => loadConfig(undefined, { sharedKey: bad })).toThrow(/^(?!.*planted).*sharedKey/s);
     }
   });
 

@@ -80,6 +80,7 @@ async function site(directory: string, registrations: readonly Registration[], a
       clock: systemClock,
       site: 'a',
       callbacks: () => ({ receipt: callback, parameters: callback }),
+      injected: () => ({}),
       confirmBy: 'receipt',
       receiptTimeoutMs: 60_000,
       onObstacle: (_registration, obstacle) => obstacles.push(obstacle),

@@ -126,7 +126,7 @@ async function start(
     onEnded: async () => undefined,
     ...parts,
   });
-  onTestFinished(() => void ringing.stop());
+  onTestFinished(() => void ringing.stop(0));
   ringing.apply(registrations);
   void ringing.start();
   await parts.clock.advance(0);
@@ -455,26 +455,53 @@ describe('a kill between any two steps', () => {
     ['of all sites', { ...row, scope: 'all' }, false],
     ['of a site with replicas', { ...row }, true],
   ])('rings each instant of an alarm %s exactly once', async (_, each, hasReplicas) => {
-    for (let lives = 0; ; lives++) {
+    for (let lastStep = 0; ; lastStep++) {
       const site = new Site();
       const center = new Center();
-      const steps = new Steps(lives);
-      const clock = new SettableClock();
-      const first = { clock, hasReplicas, claims: center.claims('1', steps) };
-      await start(site, alarms(each), first, steps);
-      let isDead = false;
-      void steps.died.then(() => {
-        isDead = true;
-      });
-      for (let second = 0; second < 70 && !isDead; second++) await clock.advance(1_000);
-      const diedAt = Number(clock.now() / 1_000_000n);
-      const again = new SettableClock(diedAt + 5_000);
-      const alive = await start(site, alarms(each), { clock: again, hasReplicas, claims: center.claims('1') });
-      await again.advance(Math.max(START + 69_000 - diedAt, 10_000));
+      let now = START;
+      let lives = 0;
+      // Killed at each step, and again a few steps into the next life.
+      for (const left of [lastStep, lastStep % 7, Number.POSITIVE_INFINITY]) {
+        const steps = new Steps(left);
+        let isDead = false;
+        void steps.died.then(() => {
+          isDead = true;
+        });
+        const clock = new SettableClock(now);
+        await start(site, alarms(each), { clock, hasReplicas, claims: center.claims('1', steps) }, steps);
+        while (!isDead && now < START + 69_000) {
+          await clock.advance(1_000);
+          now = Number(clock.now() / 1_000_000n);
+        }
+        lives += 1;
+        if (!isDead) break;
+        now += 3_000;
+      }
       const rung = site.accepted.map(({ payload }) => (payload.scheduledFor as string).slice(17, 19));
-      expect(rung.slice(0, every.length), `killed at step ${lives}`).toEqual(every);
-      await alive.stop();
-      if (!isDead) break;
+      expect(rung.slice(0, every.length), `killed at step ${lastStep}`).toEqual(every);
+      if (lives === 1) break;
     }
+  });
+
+  it('leaves no instant claimed and not rung, however late its claimant is back', async () => {
+    const claimedAndLost = { ...row, scope: 'all', misfire: 'skip' };
+    let completed = 0;
+    for (let step = 0; step < 40; step++) {
+      const site = new Site();
+      const center = new Center();
+      const steps = new Steps(step);
+      const clock = new SettableClock();
+      await start(site, alarms(claimedAndLost), { clock, claims: center.claims('1', steps) }, steps);
+      await clock.advance(35_000);
+      const before = site.accepted.length;
+      const owned = center.owners.size;
+      const late = new SettableClock(START + 10 * HOUR - 5_000);
+      await start(site, alarms({ ...claimedAndLost }), { clock: late, claims: center.claims('1') });
+      await late.advance(3_000);
+      const keys = new Set(site.accepted.map(({ payload }) => Date.parse(payload.scheduledFor as string)));
+      for (const owner of center.owners.keys()) expect(keys).toContain(Number(owner.split(' ')[1]));
+      if (owned > before) completed += 1;
+    }
+    expect(completed).toBeGreaterThan(3);
   });
 });

@@ -1,31 +1,37 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import fastify from 'fastify';
+import openwhisk from 'openwhisk';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { main as alarmsFeed } from '../../actions/alarmsFeed/main.ts';
 import { subscriptionsDesign } from '../../src/adapters/couchdb/subscriptions-design.ts';
+import { OpenwhiskTriggerKeys } from '../../src/adapters/openwhisk/trigger-keys.ts';
 import { alarmSchema } from '../../src/core/alarm.ts';
 import { Seal } from '../../src/core/sealed.ts';
 import { Feed } from '../../src/flows/feed.ts';
 import { addAlarmFeedRoutes } from '../../src/http/alarm-feed-routes.ts';
-import type { ResolvedTrigger } from '../../src/ports/trigger-keys.ts';
+import type { TriggerKeys } from '../../src/ports/trigger-keys.ts';
+import { authKey, hostForTest } from '../embedded/openwhisk/host.ts';
+import { buildAction } from '../support/action-bundle.ts';
 import { Center } from '../support/center.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 const DATABASE = 'topic_listeners';
 const KEY = 'uuid-of-guest:planted-key-of-guest';
 const OTHER_KEY = 'uuid-of-other:planted-key-of-other';
 const TOKEN = 'token-of-the-operator';
 
+const anyPlantedKey: TriggerKeys = {
+  resolve: async (trigger, key) =>
+    key.includes('planted') ? { kind: 'allowed', trigger: trigger.replace(/^\/_\//, '/guest/') } : { kind: 'refused' },
+};
+
 /** A provider with the feeds' routes, and the feed action that is bound to them. */
-async function startFeed() {
+async function startFeed(keys: TriggerKeys = anyPlantedKey) {
   const center = await Center.start();
   const documents = center.documents(DATABASE, [subscriptionsDesign]);
   await documents.prepare(new AbortController().signal);
   const seal = new Seal(['shared-key']);
-  const keys = {
-    resolve: async (trigger: string, key: string): Promise<ResolvedTrigger> =>
-      key.includes('planted')
-        ? { kind: 'allowed', trigger: trigger.replace(/^\/_\//, '/guest/') }
-        : { kind: 'refused' },
-  };
   const server = fastify({ logger: false });
   const feed = new Feed({ documents, seal, secrets: { seal, named: () => undefined }, keys });
   addAlarmFeedRoutes(server, { feed, token: TOKEN });
@@ -191,4 +197,50 @@ describe('the feeds of alarms', () => {
     const operator = { headers: { authorization: `Bearer ${TOKEN}` } };
     expect((await fetch(`${url}/guest/t`, operator)).status).toBe(200);
   });
+});
+
+describe('the feeds of alarms in an OpenWhisk', () => {
+  const systemKey =
+    '8b1c8dd4-3f66-4f7e-a3f5-b5c2a1b3c4d5:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ab';
+
+  it('are created, read, updated and deleted by the openwhisk client', async () => {
+    const host = await hostForTest({ namespaces: { 'whisk.system': systemKey } });
+    const { url, center } = await startFeed(new OpenwhiskTriggerKeys(host.openwhisk.url));
+    const bundle = join(await temporaryFolder(), 'alarmsFeed.js');
+    await buildAction('alarmsFeed', bundle);
+    const asSystem = (path: string, body: object) =>
+      host.client.put(`/api/v1/namespaces/whisk.system/${path}`, body, { key: systemKey });
+    const parameters = [{ key: 'provider_endpoint', value: url }];
+    await asSystem('packages/alarms', { publish: true, parameters });
+    await asSystem('actions/alarms/interval', {
+      exec: { kind: 'nodejs:20', code: await readFile(bundle, 'utf8') },
+      annotations: [{ key: 'feed', value: true }],
+      parameters: [{ key: 'feed_type', value: 'interval' }],
+    });
+
+    const client = openwhisk({ apihost: host.openwhisk.url, api_key: authKey });
+    // Its types know less than it does.
+    const feeds = client.feeds as unknown as Record<
+      'create' | 'get' | 'update' | 'delete',
+      (options: object) => Promise<unknown>
+    >;
+    await client.triggers.create({ name: 'poll' });
+    const name = '/whisk.system/alarms/interval';
+    const feed = { name, trigger: 'poll' };
+    const resultOf = (answer: unknown) => (answer as { response: { result: unknown } }).response.result;
+    await expect(feeds.create(feed)).rejects.toThrow('interval trigger feed is missing the minutes parameter');
+    const created = await feeds.create({ ...feed, params: { minutes: 5, trigger_payload: { a: 1 } } });
+    expect(resultOf(created)).toEqual({ status: 'success' });
+    expect((await center.request('GET', `/${DATABASE}/${encodeURIComponent('/guest/poll')}`)).body).toMatchObject({
+      kind: 'alarm',
+      trigger: '/guest/poll',
+      alarm: { minutes: 5, payload: { a: 1 } },
+    });
+    expect(resultOf(await feeds.get(feed))).toMatchObject({
+      config: { name: 'poll', namespace: 'guest', minutes: 5 },
+    });
+    expect(resultOf(await feeds.update({ ...feed, params: { minutes: 7 } }))).toEqual({ status: 'success' });
+    expect(resultOf(await feeds.delete(feed))).toEqual({ status: 'success' });
+    await expect(feeds.get(feed)).rejects.toThrow('no registration of this name');
+  }, 30_000);
 });

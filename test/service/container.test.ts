@@ -28,6 +28,8 @@ describeWithImages(['mosquitto'], 'the image', () => {
     expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
     expect(await container.shell('touch /app/x 2>&1 || true')).toContain('Read-only file system');
 
+    expect(await container.shell('fogwhisk --version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+
     const begun = performance.now();
     expect(await container.stop(GRACE_SECONDS)).toBe(0);
     expect(performance.now() - begun).toBeLessThan(GRACE_SECONDS * 1_000);

@@ -15,7 +15,7 @@ async function runTwoDays(store: StoreAccess): Promise<void> {
   await flare.command('deploy', flare.lakes);
   const cycles = cyclesOf(['2020-05-22', '2020-05-23']);
   await flare.begin(cycles);
-  await flare.completed(cycles, 90_000);
+  await flare.completed(cycles, 200_000);
   for (const cycle of cycles) await flare.expectWhole(cycle);
 }
 
@@ -30,7 +30,7 @@ describeWith(['sshd', 'git'], 'working directories in git+ssh:', () => {
       secrets: { sshKeyFile, knownHostsFile },
       parameters: { workdir_ssh_key_file: sshKeyFile, workdir_known_hosts_file: knownHostsFile },
     });
-  }, 150_000);
+  }, 300_000);
 });
 
 describeWith(['versitygw'], 'working directories in s3:', () => {
@@ -48,5 +48,5 @@ describeWith(['versitygw'], 'working directories in s3:', () => {
         workdir_s3_secret_access_key_file: join(folder, 'secret'),
       },
     });
-  }, 150_000);
+  }, 300_000);
 });

@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { couchdb, DeployedSite, startCenter, until } from '../deploy/support/deployment.ts';
-import { describeWithImages, ROOT } from '../deploy/support/images.ts';
-import { Cluster } from '../deploy/support/kube.ts';
+import { ROOT } from '../deploy/support/images.ts';
+import { Cluster, describeWithKubernetes } from '../deploy/support/kube.ts';
 
 /** Whose versions change when somebody writes them, not by what the cluster notes of them. */
 const KINDS = 'configmap,service,statefulset,deployment,networkpolicy,poddisruptionbudget';
 const MINUTES = 60_000;
 
-describeWithImages(['kubectl', 'kubelet', 'containerd', 'influxd'], 'Kubernetes', () => {
+describeWithKubernetes('Kubernetes', () => {
   let cluster: Cluster;
   beforeAll(async () => {
     cluster = await Cluster.up();
   }, 2 * MINUTES);
-  afterAll(() => cluster.down(), MINUTES);
+  afterAll(() => cluster.down(), 3 * MINUTES);
 
   /** Generations of what is in a namespace, resource versions of what has none. */
   async function versions(namespace: string): Promise<string[]> {
@@ -208,12 +208,38 @@ describeWithImages(['kubectl', 'kubelet', 'containerd', 'influxd'], 'Kubernetes'
     );
 
     it(
+      'lose nothing in a rolling restart of two replicas under load',
+      async () => {
+        await west.runTwo();
+        await west.ready();
+        const before = await west.points();
+        const publishing = west.publish(1_000, 800);
+        await until(
+          () => west.points(),
+          (points) => points >= before + 100,
+          MINUTES,
+        );
+        await west.kubectl('rollout', 'restart', 'statefulset/mqtt-provider');
+        await west.ready();
+        await publishing;
+        await complete(west, before + 800);
+        for (const pod of ['mqtt-provider-0', 'mqtt-provider-1'])
+          expect(await west.receivedBy(pod)).toBeGreaterThan(100);
+      },
+      6 * MINUTES,
+    );
+
+    it(
       'follow a registration that is made in the center',
       async () => {
         const id = '/guest/addReadingToDbTrigger';
         const document = { _id: id, trigger: id, topic: 'made-in-the-center/#', kind: 'mqtt' };
-        const made = await couchdb(cluster, 'PUT', `topic_listeners/${encodeURIComponent(id)}`, document);
-        expect(made.status).toBe(201);
+        const path = `topic_listeners/${encodeURIComponent(id)}`;
+        await until(
+          () => couchdb(cluster, 'PUT', path, document),
+          ({ status }) => status === 201,
+          MINUTES,
+        );
         for (const site of [east, west]) {
           const before = await site.points();
           await until(

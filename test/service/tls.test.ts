@@ -2,6 +2,7 @@ import { Writable } from 'node:stream';
 import { connectAsync } from 'mqtt';
 import { pino } from 'pino';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { connectionOf, write } from '../../actions/shared/influx.ts';
 import { MqttBroker } from '../../src/adapters/mqtt/broker.ts';
 import { OpenwhiskPlatform } from '../../src/adapters/openwhisk/platform.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -17,6 +18,8 @@ import { Provider } from '../support/provider.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 /** Real TLS servers with certificates of an authority that only the test knows. */
+
+const TOKEN = 'token-of-the-test';
 
 let folder: string;
 let authority: Authority;
@@ -34,19 +37,8 @@ describeWith(['openssl'], 'TLS', () => {
       const client = authority.issue('client', 'DNS:site-1');
       const broker = await mosquitto(['require_certificate true']);
       const couchdb = await couchdbIn(folder);
-      const influxdb = await startInfluxdb({
-        port: 0,
-        setting: 'embeddedInfluxdbPort',
-        dataDir: folder,
-        token: 'token-of-the-test',
-        org: 'influxdata',
-        buckets: ['measure'],
-        log: pino({ level: 'silent' }),
-      });
-      onTestFinished(async () => {
-        await couchdb.close();
-        await influxdb.close();
-      });
+      onTestFinished(() => couchdb.close());
+      const { port: influxPort } = await influxdb();
       const provider = await Provider.start({
         dataDir: await temporaryFolder(),
         tlsCaFile: authority.certFile,
@@ -56,8 +48,8 @@ describeWith(['openssl'], 'TLS', () => {
         couchdbGateway: `https://localhost:${await tlsBefore(couchdb.port, server)}`,
         couchdbUsername: 'admin',
         couchdbPassword: 'secret',
-        influxLocalUrl: `https://localhost:${await tlsBefore(influxdb.port, server)}`,
-        influxLocalToken: 'token-of-the-test',
+        influxLocalUrl: `https://localhost:${await tlsBefore(influxPort, server)}`,
+        influxLocalToken: TOKEN,
       });
       const sensor = await connectAsync(broker.url);
       onTestFinished(() => sensor.endAsync(true));
@@ -81,6 +73,19 @@ describeWith(['openssl'], 'TLS', () => {
         /its certificate is for another host name; .*ERR_TLS_CERT_ALTNAME_INVALID/,
       );
     });
+  });
+
+  it('is verified by actions, which are told of the authority by the parameter tls_ca', async () => {
+    const { port } = await influxdb();
+    const influx_url = `https://localhost:${await tlsBefore(port, server)}`;
+    const parameters = { influx_url, influx_token: TOKEN, influx_org: 'influxdata', influx_bucket: 'measure' };
+    const lines = [{ message: 0, text: 'temperature value=21.5 1700000000000000000' }];
+    await expect(write(connectionOf(parameters), lines)).rejects.toMatchObject({
+      code: 'INFLUX_UNREACHABLE',
+      message: expect.stringContaining('UNABLE_TO_VERIFY_LEAF_SIGNATURE'),
+    });
+    const { ca: tls_ca } = await loadTls(loadConfig(undefined, { tlsCaFile: authority.certFile }));
+    expect(await write(connectionOf({ ...parameters, tls_ca }), lines)).toEqual([]);
   });
 
   it('is verified before a trigger is fired', async () => {
@@ -125,6 +130,20 @@ describeWith(['openssl'], 'TLS', () => {
     });
   });
 });
+
+async function influxdb() {
+  const influxdb = await startInfluxdb({
+    port: 0,
+    setting: 'embeddedInfluxdbPort',
+    dataDir: folder,
+    token: TOKEN,
+    org: 'influxdata',
+    buckets: ['measure'],
+    log: pino({ level: 'silent' }),
+  });
+  onTestFinished(() => influxdb.close());
+  return influxdb;
+}
 
 /** Plain on one port and with TLS on another. */
 async function mosquitto(extra: string[] = []) {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openStore } from '../../actions/shared/workdir/store.ts';
 import { alterInGit } from '../actions/workdir/alter-in-git.ts';
 import { keyFor, put, type Subject, storeContract } from '../actions/workdir/store-contract.ts';
@@ -11,6 +11,8 @@ import { type Sshd, startSshd } from '../support/sshd.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const run = promisify(execFile);
+// Each access is a few logins, which a busy machine takes a second for.
+vi.setConfig({ testTimeout: 120_000 });
 
 describeWith(['git', 'ssh', 'sshd', 'ssh-keygen'], 'git+ssh: bare repositories behind a real sshd', () => {
   let sshd: Sshd;

@@ -217,10 +217,7 @@ export function aggregatesSuite(start: () => Promise<{ influx: Influx; close: ()
     const { target, fired } = await aggregate(bucket, { window: { from, to } });
     expect(fired[0]!.result).toMatchObject({ points: 6 });
     const sites = await influx.query(
-      `import "influxdata/influxdb/v1" v1.tagValues(bucket: "${target}", tag: "datacenter_id", start: -2d)`.replace(
-        '" v1',
-        '"\nv1',
-      ),
+      `import "influxdata/influxdb/v1"\nv1.tagValues(bucket: "${target}", tag: "datacenter_id", start: -1d)`,
     );
     expect(sites.map(({ _value }) => _value)).toEqual(['1', '2']);
     for (const [measurement, value] of Object.entries(room)) {

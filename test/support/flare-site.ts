@@ -3,11 +3,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import openwhisk, { type Client } from 'openwhisk';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { openStore, type StoreSecrets } from '../../actions/shared/workdir/store.ts';
-import { hookToken } from '../../src/core/token.ts';
+import { PROVIDER_TOKEN } from './provider.ts';
 import { Site } from './site.ts';
 import { temporaryFolder } from './temporary.ts';
 
@@ -48,15 +47,6 @@ export interface StatusRow {
   readonly detail: string;
 }
 
-/** An action that begins cycles: it hands on what it was posted, so that a test can say which day it is. */
-const BEGIN = `async function main({ batchId, receipt, body }) {
-  const headers = { authorization: 'Bearer ' + receipt.token, 'content-type': 'application/json' };
-  const answer = { batchId, stored: 'all', next: body.next };
-  const response = await fetch(receipt.url, { method: 'POST', headers, body: JSON.stringify(answer) });
-  if (!response.ok) throw new Error('HTTP ' + response.status);
-  return { ok: true };
-}`;
-
 /** A site with the workflow of `test/fixtures/flare/lakes.yml` deployed on it, and the notes of its programs. */
 export class FlareSite {
   readonly site: Site;
@@ -73,9 +63,8 @@ export class FlareSite {
   }
 
   static async start(store?: StoreAccess): Promise<FlareSite> {
-    const hooks = JSON.stringify([{ name: 'begin' }, { name: 'flare-data-repo-push-fcre' }]);
     const kept = store && { workdirStore: store.url, parameters: JSON.stringify(store.parameters) };
-    const site = await Site.start({ hooks, receiptTimeoutSeconds: '5', ...kept });
+    const site = await Site.start({ receiptTimeoutSeconds: '5', ...kept });
     const folder = await temporaryFolder();
     await cp('test/fixtures/flare', folder, { recursive: true });
     const flare = new FlareSite(site, folder, store);
@@ -84,20 +73,11 @@ export class FlareSite {
     };
     for (const lake of Object.values(lakes.lakes)) lake.config = { ...lake.config, runs: flare.runs };
     await writeFile(flare.lakes, stringify(lakes));
-    const client = await flare.openwhisk();
-    await client.actions.update({ name: 'begin-cycles', action: BEGIN });
-    await client.triggers.update({ name: 'begin' });
-    await client.rules.update({ name: 'begin-rule', trigger: 'begin', action: 'begin-cycles' });
     return flare;
   }
 
   get lakes(): string {
     return join(this.folder, 'lakes.yml');
-  }
-
-  async openwhisk(): Promise<Client> {
-    const { owAuth } = await this.site.credentials();
-    return openwhisk({ api: `${this.site.provider.address('OpenWhisk')}/api/v1/`, api_key: owAuth });
   }
 
   /** What `fogwhisk flare …` prints. */
@@ -110,26 +90,18 @@ export class FlareSite {
     return text.startsWith('[') ? (JSON.parse(text) as StatusRow[]) : [];
   }
 
-  async post(hook: string, body: unknown): Promise<Response> {
-    const { siteKey } = await this.site.credentials();
-    return fetch(`${this.site.provider.url}/hooks/${hook}`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${hookToken(siteKey, hook)}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-  }
-
   /** Begins cycles as their alarm and webhook would on that day. */
-  async begin(cycles: ReadonlyArray<{ lake: string; cycle: string }>): Promise<void> {
-    const next = cycles.flatMap(({ lake, cycle }) =>
-      ['flare-download-noaa-alarm', 'flare-data-repo-push'].map((name) => ({
-        trigger: `${name}-${lake}`,
-        payload: { cycle },
-        key: randomUUID(),
-      })),
-    );
-    const response = await this.post('begin', { next });
-    if (response.status !== 202) throw new Error(`begin: HTTP ${response.status}`);
+  async begin(cycles: readonly LakeCycle[]): Promise<void> {
+    for (const { lake, cycle } of cycles) {
+      for (const name of ['flare-download-noaa-alarm', 'flare-data-repo-push']) {
+        const response = await fetch(`${this.site.provider.url}/firings`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${PROVIDER_TOKEN}`, 'content-type': 'application/json' },
+          body: JSON.stringify({ trigger: `${name}-${lake}`, payload: { cycle }, key: randomUUID() }),
+        });
+        expect(response.status).toBe(202);
+      }
+    }
   }
 
   /** `begin` and `end` of programs in their order. */
@@ -151,26 +123,31 @@ export class FlareSite {
     throw new Error(`not complete:\n${status}\n${this.site.provider.output().slice(-3_000)}`);
   }
 
-  /** Every step's inputs are, byte for byte, what the steps before pushed for this cycle, by GNU tar's account. */
-  async expectWhole({ lake, cycle }: LakeCycle): Promise<void> {
-    const archives = new Map<string, Buffer>();
+  /** A container's archive of a cycle, from the store. */
+  async #archive({ lake, cycle }: LakeCycle, container: string): Promise<Buffer> {
     const store = await openStore(this.#store.url, this.#store.secrets);
-    for (const container of Object.keys(PROGRAMS)) {
-      const stamp = cycle.replaceAll('-', '');
-      const { content } = await store.get(`${lake}/${container}/${lake}_${stamp}_${container}_workingdirectory.tar.gz`);
-      archives.set(container, await buffer(content));
-    }
-    const tar = (args: string[], container: string) =>
-      execFileSync('tar', args, { input: archives.get(container)!, encoding: 'utf8', maxBuffer: 1e8 });
-    const fileOf = (container: string, name: string) => tar(['xzO', `${container}/${name}`], container);
+    const stamp = cycle.replaceAll('-', '');
+    const { content } = await store.get(`${lake}/${container}/${lake}_${stamp}_${container}_workingdirectory.tar.gz`);
+    return buffer(content);
+  }
+
+  /** A file of an archive, by GNU tar. */
+  async content(cycle: LakeCycle, container: string, name: string): Promise<string> {
+    return tar(['xzO', `${container}/${name}`], await this.#archive(cycle, container));
+  }
+
+  /** Every step's inputs are, byte for byte, what the steps before pushed for this cycle, by GNU tar's account. */
+  async expectWhole(cycle: LakeCycle): Promise<void> {
+    const archives = new Map<string, Buffer>();
+    for (const container of Object.keys(PROGRAMS)) archives.set(container, await this.#archive(cycle, container));
+    const fileOf = (container: string, name: string) => tar(['xzO', `${container}/${name}`], archives.get(container)!);
     for (const [container, dependencies] of Object.entries(PROGRAMS)) {
-      const files = tar(['tz'], container)
+      const files = tar(['tz'], archives.get(container)!)
         .split('\n')
         .filter((name) => name && !name.endsWith('/'));
-      expect(files.sort()).toEqual(
-        ['flare-config.yml', 'inputs.txt', 'output.txt'].map((name) => `${container}/${name}`),
-      );
-      expect(fileOf(container, 'output.txt').split('\n')[0]).toBe(`${lake} ${cycle} ${container}`);
+      const expected = ['flare-config.yml', 'inputs.txt', 'output.txt'].map((name) => `${container}/${name}`);
+      expect(files.sort()).toEqual(expected);
+      expect(fileOf(container, 'output.txt').split('\n')[0]).toBe(`${cycle.lake} ${cycle.cycle} ${container}`);
       const inputs = fileOf(container, 'inputs.txt');
       for (const dependency of dependencies) {
         for (const name of ['output.txt', 'inputs.txt']) {
@@ -180,4 +157,8 @@ export class FlareSite {
       }
     }
   }
+}
+
+function tar(args: string[], archive: Buffer): string {
+  return execFileSync('tar', args, { input: archive, encoding: 'utf8', maxBuffer: 1e8 });
 }

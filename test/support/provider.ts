@@ -22,9 +22,13 @@ export class Provider {
     this.ended = ended;
   }
 
-  /** Starts it and waits for its ready block. Settings are those of the configuration; ports default to any free one. */
-  static async start(settings: Record<string, string>): Promise<Provider> {
-    const child = spawn(process.execPath, [MAIN, 'start'], {
+  /**
+   * Starts it and waits for its ready block. Settings are those of the configuration; ports default to any free one.
+   * @param within what goes before the command, e.g. to run it in a network namespace
+   */
+  static async start(settings: Record<string, string>, within: readonly string[] = []): Promise<Provider> {
+    const [program, ...args] = [...within, process.execPath, MAIN, 'start'];
+    const child = spawn(program!, args, {
       env: {
         PATH: process.env.PATH,
         providerPort: '0',

@@ -11,15 +11,18 @@ import { temporaryFolder } from './temporary.ts';
 export class Site {
   provider: Provider;
   readonly #settings: Record<string, string>;
+  readonly #within: readonly string[];
 
-  private constructor(provider: Provider, settings: Record<string, string>) {
+  private constructor(provider: Provider, settings: Record<string, string>, within: readonly string[]) {
     this.provider = provider;
     this.#settings = settings;
+    this.#within = within;
   }
 
-  static async start(settings: Record<string, string> = {}): Promise<Site> {
+  /** @param within what goes before its command, e.g. to run it in a network namespace */
+  static async start(settings: Record<string, string> = {}, within: readonly string[] = []): Promise<Site> {
     const all = { dataDir: await temporaryFolder(), ...settings };
-    const provider = await Provider.start(all);
+    const provider = await Provider.start(all, within);
     const parts = {
       embeddedMqttPort: 'MQTT',
       embeddedOpenwhiskPort: 'OpenWhisk',
@@ -30,7 +33,7 @@ export class Site {
       const url = provider.find(part);
       return url === undefined ? [] : [[setting, new URL(url).port]];
     });
-    return new Site(provider, { ...all, ...Object.fromEntries(ports) });
+    return new Site(provider, { ...all, ...Object.fromEntries(ports) }, within);
   }
 
   get dataDir(): string {
@@ -44,11 +47,12 @@ export class Site {
 
   async restart(signal: NodeJS.Signals): Promise<void> {
     await this.provider.kill(signal);
-    this.provider = await Provider.start(this.#settings);
+    this.provider = await Provider.start(this.#settings, this.#within);
   }
 
   async mqtt(): Promise<MqttClient> {
-    const client = await connectAsync(this.provider.address('MQTT'));
+    const { username, password } = new URL(this.#settings.mqttUrl ?? 'mqtt://embedded');
+    const client = await connectAsync(this.provider.address('MQTT'), { username, password });
     onTestFinished(() => client.endAsync(true));
     return client;
   }

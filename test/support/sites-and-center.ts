@@ -3,11 +3,15 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MqttClient } from 'mqtt';
 import openwhisk, { type Client } from 'openwhisk';
+import type { Host } from './network.ts';
 import { Site } from './site.ts';
 import { temporaryFolder } from './temporary.ts';
 import { Wan } from './wan.ts';
 
-/** A center and its sites, as processes of their own on loopback; each site reaches the center over a link of its own. */
+/**
+ * A center and its sites, each a process tree of its own: on loopback, where a site reaches the center over a proxy, or
+ * each on a host of its own.
+ */
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 export const hasFaketime = existsSync(FAKETIME);
@@ -23,12 +27,9 @@ export class SharedCenter {
     this.site = site;
   }
 
-  static async start(): Promise<SharedCenter> {
-    return new SharedCenter(await Site.start({ datacenterId: 'center', owAuth: OW_AUTH, ...COUCHDB }));
-  }
-
-  portOf(part: 'CouchDB' | 'InfluxDB'): number {
-    return Number(new URL(this.site.provider.address(part)).port);
+  static async start(host?: Host): Promise<SharedCenter> {
+    const settings = { datacenterId: 'center', owAuth: OW_AUTH, ...COUCHDB, ...(host && settingsOn(host)) };
+    return new SharedCenter(await Site.start(settings, host?.within));
   }
 
   /** OpenWhisk's API; what is made here is there for all sites. */
@@ -47,6 +48,11 @@ export class SharedCenter {
     const { status } = await fetch(url, { method: 'PUT', headers, body });
     if (status !== 201) throw new Error(`CouchDB answered ${status} to ${body}`);
   }
+}
+
+/** On a host of its own a site listens to the network; its broker then wants a login. */
+function settingsOn({ address }: Host): Record<string, string> {
+  return { providerHost: address, embeddedHost: address, mqttUrl: 'mqtt://sensor:secret-of-the-sensor@embedded' };
 }
 
 /** One firing, as the action of {@link ledgerAction} saw it. */
@@ -82,36 +88,42 @@ export function ledgerAction(version: string): string {
 
 export class SiteOfCenter {
   readonly id: string;
-  readonly wan: Wan;
   readonly site: Site;
   readonly ledgerFile: string;
   readonly #clockFile: string;
 
-  private constructor(id: string, wan: Wan, site: Site, ledgerFile: string, clockFile: string) {
+  private constructor(id: string, site: Site, ledgerFile: string, clockFile: string) {
     this.id = id;
-    this.wan = wan;
     this.site = site;
     this.ledgerFile = ledgerFile;
     this.#clockFile = clockFile;
   }
 
-  /** @param settings further settings of the site */
+  /**
+   * @param settings further settings of the site
+   * @param way where the site is, or how it reaches the center
+   */
   static async start(
     id: string,
     center: SharedCenter,
     settings: Record<string, string> = {},
-    wan = new Wan(),
+    way: Wan | Host = new Wan(),
   ): Promise<SiteOfCenter> {
+    const wayTo = async (part: 'CouchDB' | 'InfluxDB') => {
+      const url = center.site.provider.address(part);
+      return way instanceof Wan ? `http://127.0.0.1:${await way.to(Number(new URL(url).port))}` : url;
+    };
+    const host = way instanceof Wan ? undefined : way;
     const folder = await temporaryFolder();
     const clockFile = join(folder, 'clock');
     await writeFile(clockFile, '+0');
     const { influxLocalToken } = await center.site.credentials();
-    const site = await Site.start({
+    const all = {
       datacenterId: id,
       owAuth: OW_AUTH,
       ...COUCHDB,
-      couchdbGateway: `http://127.0.0.1:${await wan.to(center.portOf('CouchDB'))}`,
-      influxCentralUrl: `http://127.0.0.1:${await wan.to(center.portOf('InfluxDB'))}`,
+      couchdbGateway: await wayTo('CouchDB'),
+      influxCentralUrl: await wayTo('InfluxDB'),
       influxCentralToken: influxLocalToken,
       mqttTopics: '[]',
       receiptTimeoutSeconds: '5',
@@ -121,11 +133,13 @@ export class SiteOfCenter {
         FAKETIME_CACHE_DURATION: '1',
         FAKETIME_DONT_FAKE_MONOTONIC: '1',
       }),
+      ...(host && settingsOn(host)),
       ...settings,
-    });
+    };
+    const site = await Site.start(all, host?.within);
     const ledgerFile = join(folder, 'ledger');
     await writeFile(ledgerFile, '');
-    return new SiteOfCenter(id, wan, site, ledgerFile, clockFile);
+    return new SiteOfCenter(id, site, ledgerFile, clockFile);
   }
 
   /** Sets the site's wall clock; timers go on as they are. Its processes see it within a second. */

@@ -6,19 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type ReadEntry, Unpack } from 'tar';
 import { ActionError } from '../result.ts';
+import { ARCHIVE_LIMITS, type ArchiveLimits, staysInside } from './archive-rules.ts';
 import { CHUNK_BYTES } from './checked-content.ts';
-import { staysInside } from './pack.ts';
 
 /** The first bytes of gzip data (RFC 1952): `tar` would unpack them too, past our limits. */
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
-
-/** What an archive may unpack to: more than any working directory needs, less than fills a site's disk by a bomb. */
-export interface ArchiveLimits {
-  readonly entries: number;
-  readonly bytes: number;
-}
-
-export const ARCHIVE_LIMITS: ArchiveLimits = { entries: 200_000, bytes: 16 * 2 ** 30 };
 
 /**
  * Extracts a `.tar.gz` into an empty folder. Whatever an archive of ours would not hold is refused, not mended: absolute

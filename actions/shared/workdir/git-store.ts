@@ -1,5 +1,6 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { access, appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -20,7 +21,10 @@ import { noSuchKey, segmentsOf, storeFailed, storeInvalid } from './store-errors
 
 const DIGEST_SUFFIX = '.sha256';
 const ATTEMPTS_TO_CHANGE = 20;
+const ATTEMPTS_UNCHANGED = 3;
 const ATTEMPTS_TO_READ = 3;
+/** Mode and type of a file in a tree. */
+const FILE = '100644 blob';
 /** Placeholder of the URL. */
 const LAKE = '{lake}';
 
@@ -54,10 +58,11 @@ class GitStore implements WorkdirStore {
   async put(key: string, content: Readable, facts: ContentFacts): Promise<void> {
     const { lake, branch, file } = placeOf(key);
     await this.#in(lake, async (git) => {
+      if (this.#isMissing(git)) await makeRepository(git);
       const [archive, digest] = await importBlobs(git, key, content, facts);
       await this.#change(git, branch, (files) => {
-        files.set(file, { blob: archive!, size: facts.size, publishedAt: Date.now() });
-        files.set(file + DIGEST_SUFFIX, { blob: digest!, size: 0, publishedAt: 0 });
+        files.set(file, { kind: FILE, id: archive!, size: facts.size, publishedAt: Date.now() });
+        files.set(file + DIGEST_SUFFIX, { kind: FILE, id: digest!, size: 0, publishedAt: 0 });
       });
     });
   }
@@ -70,16 +75,16 @@ class GitStore implements WorkdirStore {
       const found = files?.get(file);
       if (!found) throw noSuchKey(this.name, key);
       const digest = files!.get(file + DIGEST_SUFFIX);
-      const blobs = [found.blob, ...(digest ? [digest.blob] : [])];
+      const blobs = [found.id, ...(digest ? [digest.id] : [])];
       await this.#bring(git, branch, blobs);
-      const sha256 = digest ? digestsIn(await git.run('cat-file', ['blob', digest.blob])) : [];
-      const size = Number(await git.run('cat-file', ['-s', found.blob]));
+      const sha256 = digest ? digestsIn(await git.run('cat-file', ['blob', digest.id])) : [];
+      const size = Number(await git.run('cat-file', ['-s', found.id]));
       const checked = new CheckedContent(key, { sha256 });
-      const child = git.start('cat-file', ['blob', found.blob]);
+      const child = git.start('cat-file', ['blob', found.id]);
       child.stdin.end();
       Promise.all([pipeline(child.stdout, checked), ended(child, 'cat-file')])
         .catch((error: Error) => checked.destroy(error))
-        .finally(() => git.close());
+        .finally(() => void git.close());
       return { size, content: checked };
     } catch (error) {
       await git.close();
@@ -110,7 +115,7 @@ class GitStore implements WorkdirStore {
     const lake = prefix.slice(0, Math.max(0, prefix.indexOf('/')));
     if (lake === '') throw storeInvalid(`${this.name} is listed lake by lake`);
     return this.#in(lake, async (git) => {
-      if ((await git.run('ls-remote', ['store', 'refs/heads/*'])) === '') return [];
+      if (this.#isMissing(git) || (await git.run('ls-remote', ['store', 'refs/heads/*'])) === '') return [];
       await git.run('fetch', ['--quiet', '--depth=1', '--filter=blob:none', 'store', '+refs/heads/*:refs/heads/*']);
       const branches = (await git.run('for-each-ref', ['--format=%(refname)', 'refs/heads/']))
         .split('\n')
@@ -142,14 +147,9 @@ class GitStore implements WorkdirStore {
   }
 
   async #open(lake: string): Promise<Git> {
-    const remote = this.#remote.replace(LAKE, lake);
-    try {
-      const git = await Git.open(remote, this.#secrets);
-      if (this.#isLocal && !(await isThere(remote))) await makeRepository(git, remote);
-      return git;
-    } catch (error) {
+    return Git.open(this.#remote.replace(LAKE, lake), this.#secrets).catch((error) => {
       throw this.#told(error);
-    }
+    });
   }
 
   async #in<T>(lake: string, work: (git: Git) => Promise<T>): Promise<T> {
@@ -163,8 +163,14 @@ class GitStore implements WorkdirStore {
     }
   }
 
+  /** A repository on this machine is made by the first put. */
+  #isMissing({ remote }: Git): boolean {
+    return this.#isLocal && !existsSync(join(remote, 'HEAD'));
+  }
+
   /** What is in a branch; undefined if there is none. Archives stay where they are, if the server allows that. */
   async #read(git: Git, branch: string): Promise<{ commit: string; files: Files } | undefined> {
+    if (this.#isMissing(git)) return undefined;
     const ref = `refs/heads/${branch}`;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -196,9 +202,12 @@ class GitStore implements WorkdirStore {
   /** Replaces a branch's commit by one with other files, or removes it with its last. */
   async #change(git: Git, branch: string, edit: (files: Files) => void): Promise<void> {
     const ref = `refs/heads/${branch}`;
-    let replaced: string | undefined;
+    let last: { commit: string | undefined; refusal: GitError; times: number } | undefined;
     for (let attempt = 1; ; attempt++) {
       const read = await this.#read(git, branch);
+      // A lost race is told from a refusal not by git's words, but by the branch: if it stays what it was, nobody won.
+      const times = last && last.commit === read?.commit ? last.times + 1 : 1;
+      if (last && (times > ATTEMPTS_UNCHANGED || attempt > ATTEMPTS_TO_CHANGE)) throw last.refusal;
       const files: Files = new Map(read?.files);
       edit(files);
       if (!read && files.size === 0) return;
@@ -208,10 +217,8 @@ class GitStore implements WorkdirStore {
         await git.run('push', ['--quiet', lease, 'store', `${source}:${ref}`]);
         return;
       } catch (error) {
-        // Not ours to tell a lost race from a refusal by its words: if the branch is still what it was, nobody else won.
-        const isLost = replaced !== read?.commit || attempt === 1;
-        replaced = read?.commit;
-        if (!(error instanceof GitError) || attempt >= ATTEMPTS_TO_CHANGE || !isLost) throw error;
+        if (!(error instanceof GitError)) throw error;
+        last = { commit: read?.commit, refusal: error, times };
         await sleep(Math.random() * 200 * attempt);
       }
     }
@@ -223,7 +230,9 @@ class GitStore implements WorkdirStore {
 }
 
 interface BranchFile {
-  readonly blob: string;
+  /** `100644 blob`, or what else somebody put there. */
+  readonly kind: string;
+  readonly id: string;
   readonly size: number;
   /** Epoch ms. */
   readonly publishedAt: number;
@@ -253,20 +262,13 @@ function keyOf(lake: string, file: string): string | undefined {
     : undefined;
 }
 
-async function isThere(repository: string): Promise<boolean> {
-  return access(join(repository, 'HEAD')).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function makeRepository(git: Git, folder: string): Promise<void> {
-  // Made beside and renamed: several may do so at the same moment, and one of them wins.
-  await mkdir(dirname(folder), { recursive: true });
-  const made = await mkdtemp(join(dirname(folder), '.new-'));
+/** Makes the remote repository, beside and renamed: several may do so at the same moment, and one of them wins. */
+async function makeRepository(git: Git): Promise<void> {
+  await mkdir(dirname(git.remote), { recursive: true });
+  const made = await mkdtemp(join(dirname(git.remote), '.new-'));
   await git.run('init', ['--quiet', '--bare', '--template=', made]);
   await appendFile(join(made, 'config'), ARCHIVE_CONFIG);
-  await rename(made, folder).catch(async (error: NodeJS.ErrnoException) => {
+  await rename(made, git.remote).catch(async (error: NodeJS.ErrnoException) => {
     await rm(made, { recursive: true });
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
@@ -296,24 +298,15 @@ async function importBlobs(
   return [...marks.matchAll(/^:\d+ ([0-9a-f]+)$/gm)].map(([, id]) => id!);
 }
 
-/** Waits for both; the content's own error is the one to tell, as git's is then a consequence. */
+/** Waits for both; git's end is a consequence of the content's error, and EPIPE one of git's. */
 async function finish(child: ChildProcessWithoutNullStreams, written: Promise<void>): Promise<void> {
-  const [input, end] = await Promise.allSettled([
-    written.catch((error) => {
-      child.kill();
-      throw error;
-    }),
-    ended(child, 'fast-import'),
-  ]);
-  const failed = [input, end].find((each) => each.status === 'rejected');
-  if (
-    input.status === 'rejected' &&
-    (input.reason as NodeJS.ErrnoException).code === 'EPIPE' &&
-    end.status === 'rejected'
-  ) {
-    throw end.reason;
-  }
-  if (failed) throw failed.reason;
+  const input = written.catch((error) => {
+    child.kill();
+    throw error;
+  });
+  const ends = await Promise.allSettled([input, ended(child, 'fast-import')]);
+  const errors = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as NodeJS.ErrnoException] : []));
+  if (errors.length > 0) throw errors.find(({ code }) => code !== 'EPIPE') ?? errors[0];
 }
 
 const FILE_LINE = /^(\d+) (\d+) (\S+)$/gm;
@@ -329,9 +322,9 @@ async function filesOf(git: Git, commitish: string): Promise<Files> {
   );
   const files: Files = new Map();
   for (const line of (await git.run('ls-tree', ['-z', commitish])).split('\0')) {
-    const [, blob, file] = /^\d+ blob ([0-9a-f]+)\t(.*)$/s.exec(line) ?? [];
-    if (!blob || !file) continue;
-    files.set(file, { blob, ...(told.get(file) ?? { size: 0, publishedAt: Number(seconds) * 1000 }) });
+    const [, kind, id, file] = /^(\d+ \w+) ([0-9a-f]+)\t(.*)$/s.exec(line) ?? [];
+    if (!kind || !id || !file) continue;
+    files.set(file, { kind, id, ...(told.get(file) ?? { size: 0, publishedAt: Number(seconds) * 1000 }) });
   }
   return files;
 }
@@ -344,12 +337,12 @@ function split(text: string): [string, string] {
 /** A commit without parents, though the objects of most of its files are on the server only. */
 async function commit(git: Git, branch: string, files: Files): Promise<string> {
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
-  const tree = sorted.map(([file, { blob }]) => `100644 blob ${blob}\t${file}\n`).join('');
+  const tree = sorted.map(([file, { kind, id }]) => `${kind} ${id}\t${file}\0`).join('');
   const message = sorted
-    .filter(([file]) => !file.endsWith(DIGEST_SUFFIX))
+    .filter(([file]) => /^\S+$/.test(file) && !file.endsWith(DIGEST_SUFFIX))
     .map(([file, { size, publishedAt }]) => `${size} ${publishedAt} ${file}\n`)
     .join('');
-  const id = (await git.run('mktree', ['--missing'], tree)).trim();
+  const id = (await git.run('mktree', ['-z', '--missing'], tree)).trim();
   return (
     await git.run('commit-tree', [id], `Working directories of ${branch}\n\nbytes, epoch ms, file:\n${message}`)
   ).trim();

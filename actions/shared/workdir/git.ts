@@ -7,7 +7,7 @@ import { SCRATCH_PREFIX } from './scratch.ts';
 import type { StoreSecrets } from './store.ts';
 import { storeInvalid } from './store-errors.ts';
 
-/** How git ended, where that is not with 0. `reason` is the last line that it said. */
+/** How git ended, where that is not with 0. `reason` is what it said. */
 export class GitError extends Error {
   readonly reason: string;
 
@@ -40,18 +40,21 @@ allowAnySHA1InWant = true
 /** A bare repository for the length of one operation, and the git program in it, by argv. */
 export class Git {
   readonly folder: string;
+  /** The repository that it is about, `store` to git; objects of it may be missing here. */
+  readonly remote: string;
   readonly #env: NodeJS.ProcessEnv;
 
-  private constructor(folder: string, env: NodeJS.ProcessEnv) {
+  private constructor(folder: string, remote: string, env: NodeJS.ProcessEnv) {
     this.folder = folder;
+    this.remote = remote;
     this.#env = env;
   }
 
-  /** @param remote the repository that `store` stands for, of which objects may be missing here */
+  /** @throws GitError */
   static async open(remote: string, secrets: StoreSecrets): Promise<Git> {
     const folder = await mkdtemp(join(tmpdir(), SCRATCH_PREFIX));
     try {
-      const git = new Git(folder, {
+      const git = new Git(folder, remote, {
         PATH: process.env.PATH,
         HOME: folder,
         LC_ALL: 'C',
@@ -103,15 +106,19 @@ export class Git {
 export async function ended(child: ChildProcessWithoutNullStreams, subcommand: string): Promise<void> {
   let said = '';
   child.stderr.on('data', (data: Buffer) => {
-    said = (said + data).slice(-4_000);
+    if (said.length < 4_000) said += data;
   });
   const code = await new Promise<number | string | null>((resolve) => {
     child.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'failed'));
     child.once('close', (status, signal) => resolve(status ?? signal));
   });
   if (code === 0) return;
-  const last = said.trim().split('\n').at(-1);
-  throw new GitError(subcommand, code === 'ENOENT' ? 'the program git is not on PATH' : last || `ended with ${code}`);
+  // What went wrong stands first; then come advice, and what follows from it.
+  const first = said.split('\n').find((line) => line !== '' && !/^(?:To|warning:) /.test(line));
+  throw new GitError(
+    subcommand,
+    code === 'ENOENT' ? 'the program git is not on PATH' : (first ?? `ended with ${code}`),
+  );
 }
 
 /** The server's key must be known; nothing is ever asked. */

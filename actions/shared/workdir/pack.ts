@@ -1,11 +1,12 @@
 import { createWriteStream } from 'node:fs';
 import { lstat, opendir, readlink } from 'node:fs/promises';
-import { join, posix } from 'node:path';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
-import { create } from 'tar';
+import { Pack } from 'tar';
 import { ActionError } from '../result.ts';
+import { ARCHIVE_LIMITS, staysInside } from './archive-rules.ts';
 import { CHUNK_BYTES, CheckedContent } from './checked-content.ts';
 import type { ContentFacts } from './store.ts';
 
@@ -16,7 +17,17 @@ import type { ContentFacts } from './store.ts';
  */
 export async function pack(folder: string, container: string, into: string): Promise<ContentFacts> {
   const paths = await pathsOf(folder);
-  const archive = create({ cwd: folder, prefix: container, portable: true, strict: true, noDirRecurse: true }, paths);
+  const archive = new Pack({
+    cwd: folder,
+    prefix: container,
+    portable: true,
+    strict: true,
+    noDirRecurse: true,
+    // by default 16 MB of each of four files at once
+    maxReadSize: CHUNK_BYTES,
+  });
+  for (const path of paths) archive.add(path);
+  archive.end();
   const measured = new CheckedContent(into, { sha256: [] });
   const file = createWriteStream(into, { flags: 'wx', mode: 0o600, highWaterMark: CHUNK_BYTES });
   const tar = new PassThrough({ highWaterMark: CHUNK_BYTES });
@@ -37,6 +48,7 @@ export async function pack(folder: string, container: string, into: string): Pro
 /** Everything in a folder, itself first, in the same order every time. */
 async function pathsOf(folder: string): Promise<string[]> {
   const paths: string[] = [];
+  let bytes = 0;
   const walk = async (inside: string): Promise<void> => {
     paths.push(inside);
     const names: string[] = [];
@@ -46,8 +58,10 @@ async function pathsOf(folder: string): Promise<string[]> {
       if (name.includes('\\')) throw unpackable(join(folder, path), 'its name has a backslash');
       const found = await lstat(join(folder, path));
       if (found.isDirectory()) await walk(path);
-      else if (found.isFile()) paths.push(path);
-      else if (found.isSymbolicLink()) {
+      else if (found.isFile()) {
+        bytes += found.size;
+        paths.push(path);
+      } else if (found.isSymbolicLink()) {
         const target = await readlink(join(folder, path));
         if (!staysInside(path, target)) throw unpackable(join(folder, path), `it is a link to ${target}, outside`);
         paths.push(path);
@@ -57,20 +71,10 @@ async function pathsOf(folder: string): Promise<string[]> {
   await walk('.').catch((error: NodeJS.ErrnoException) => {
     throw error.syscall ? unpackable(error.path ?? folder, `it can't be read (${error.code})`) : error;
   });
+  if (paths.length > ARCHIVE_LIMITS.entries) throw unpackable(folder, `it holds ${paths.length} entries`);
+  // Each entry has at least a header and is filled up to a block, both of 512 bytes.
+  if (bytes + paths.length * 1_024 > ARCHIVE_LIMITS.bytes) throw unpackable(folder, `it holds ${bytes} bytes`);
   return paths;
-}
-
-/**
- * Whether a symbolic link leads to a place in the folder that its path begins in. `..` counts only in front: after the
- * name of another link it would lead elsewhere than it reads.
- * @param path of the link, relative and without `..`; no part of it may be a link itself
- */
-export function staysInside(path: string, target: string): boolean {
-  if (target === '' || posix.isAbsolute(target) || target.includes('\0')) return false;
-  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
-  const upwards = parts.findIndex((part) => part !== '..');
-  const ups = upwards === -1 ? parts.length : upwards;
-  return !parts.slice(ups).includes('..') && ups < path.split('/').length;
 }
 
 function unpackable(path: string, problem: string): ActionError {

@@ -52,7 +52,7 @@ export async function runningCycles(
   const running: Running[] = [];
   const ended: string[] = [];
   for (const { key, size, publishedAt } of await store.list(`${lake}/${FOLDER}/`)) {
-    if (size > MAX_BYTES) continue;
+    if (!key.endsWith('.json') || size > MAX_BYTES) continue;
     if (publishedAt < now - GOOD_FOR_MS) ended.push(key);
     else {
       const mark = await runningOf(store, key);

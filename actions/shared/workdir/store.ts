@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { ActionError } from '../result.ts';
 import type { CheckedContent } from './checked-content.ts';
+import { storeInvalid } from './store-errors.ts';
 
 /** Where working directories are kept as archives. What each store promises is one suite: `test/actions/workdir/store-contract.ts`. */
 export interface WorkdirStore {
@@ -82,20 +82,12 @@ export interface StoreSecrets {
  * @throws ActionError `STORE_INVALID`; what can't be reached is told by the first use
  */
 export async function openStore(url: string, secrets: StoreSecrets = {}): Promise<WorkdirStore> {
-  const kind = /^[a-z0-9+]+(?=:)/.exec(url)?.[0];
+  const [kind] = url.split(':');
   // Each store is loaded when it is needed: the S3 client alone takes longer than the others together.
-  switch (kind) {
-    case 'fs':
-      return (await import('./fs-store.ts')).openFsStore(url);
-    case 'git+file':
-    case 'git+ssh':
-      return (await import('./git-store.ts')).openGitStore(url, secrets);
-    case 's3':
-      return (await import('./s3-store.ts')).openS3Store(url, secrets);
-    default:
-      throw new ActionError(
-        'STORE_INVALID',
-        'workdir_store must be fs:FOLDER, git+file:PATH/{lake}.git, git+ssh://USER@HOST/PATH/{lake}.git or s3:https://HOST/BUCKET.',
-      );
-  }
+  if (kind === 'fs') return (await import('./fs-store.ts')).openFsStore(url);
+  if (kind === 'git+file' || kind === 'git+ssh') return (await import('./git-store.ts')).openGitStore(url, secrets);
+  if (kind === 's3') return (await import('./s3-store.ts')).openS3Store(url, secrets);
+  throw storeInvalid(
+    'workdir_store must be fs:FOLDER, git+file:PATH/{lake}.git, git+ssh://USER@HOST/PATH/{lake}.git or s3:https://HOST/BUCKET',
+  );
 }

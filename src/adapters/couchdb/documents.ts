@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { StringDecoder } from 'node:string_decoder';
 import type { SecureContext } from 'node:tls';
 import { type Dispatcher, Pool } from 'undici';
+import { certificateProblem } from '../../core/certificate-problem.ts';
 import { CenterError, type Change, type Documents, type Identity, type StoredDocument } from '../../ports/documents.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -135,7 +136,7 @@ export class CouchdbDocuments implements Documents {
         const lines = end < 0 ? [] : (rest + text.slice(0, end)).split('\n');
         rest = end < 0 ? rest + text : text.slice(end + 1);
         if (rest.length > MAX_LINE_CHARACTERS) throw new Error(`a line of more than ${MAX_LINE_CHARACTERS} characters`);
-        const rows = lines.filter((line) => line !== '').map(parseRow);
+        const rows = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as ChangesRow);
         const documents = rows.filter(({ id }) => id !== undefined && !id.startsWith('_design/'));
         hear(
           documents.map(({ id, doc, deleted }) => ({ id: id!, ...(!deleted && doc && { document: doc }) })),
@@ -209,18 +210,11 @@ export class CouchdbDocuments implements Documents {
 
   #unreachable(error: unknown): CenterError {
     const { code, message } = error as { code?: string; message?: string };
-    return new CenterError(`CouchDB can't be reached (${code ?? message ?? String(error)})`, undefined, {
+    // What JSON.parse says quotes the text, which may hold what is not for the log.
+    const reason = error instanceof SyntaxError ? 'its answer is no JSON' : (code ?? message ?? String(error));
+    return new CenterError(`CouchDB can't be used (${certificateProblem(error) ?? reason})`, undefined, {
       cause: error,
     });
-  }
-}
-
-/** What JSON.parse says quotes the text, which may hold what is not for the log. */
-function parseRow(line: string): ChangesRow {
-  try {
-    return JSON.parse(line) as ChangesRow;
-  } catch {
-    throw new Error('a line of the feed is no JSON');
   }
 }
 

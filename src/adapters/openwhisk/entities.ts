@@ -1,7 +1,6 @@
 import type { SecureContext } from 'node:tls';
 import { Pool } from 'undici';
 
-const CONNECTIONS = 4;
 const ANSWER_TIMEOUT_MS = 60_000;
 
 /** OpenWhisk's answer to a request that it did not fulfil. */
@@ -39,7 +38,7 @@ export class Entities implements AsyncDisposable {
       'user-agent': 'fogwhisk',
     };
     this.#pool = new Pool(url.origin, {
-      connections: CONNECTIONS,
+      connections: 1,
       headersTimeout: ANSWER_TIMEOUT_MS,
       bodyTimeout: ANSWER_TIMEOUT_MS,
       ...(secureContext && { connect: { secureContext } }),

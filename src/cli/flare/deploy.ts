@@ -3,7 +3,7 @@ import { Entities } from '../../adapters/openwhisk/entities.ts';
 import { callFeed, FeedAbsent, type FeedAccess } from '../../adapters/openwhisk/feed.ts';
 import { certificateProblem } from '../../core/certificate-problem.ts';
 import { FogwhiskError } from '../../core/errors.ts';
-import { deploymentOf, type FlareDeployment } from '../../core/flare.ts';
+import { deploymentOf, type FlareAlarm, type FlareDeployment } from '../../core/flare.ts';
 import { hookUrl } from '../hooks.ts';
 import { readLakes } from './lakes-file.ts';
 import { siteAccess } from './site.ts';
@@ -31,7 +31,8 @@ export async function deployLakes(file: string, options: { config?: string }): P
   const { secureContext } = credentials.tls;
   await using entities = new Entities(openwhisk.url, openwhisk.auth, secureContext);
   try {
-    await deploy(entities, { ...openwhisk, secureContext }, deployment, (change, kind, name) =>
+    const access = { ...openwhisk, secureContext, site: config.datacenterId };
+    await deploy(entities, access, deployment, (change, kind, name) =>
       process.stdout.write(`${change.padEnd(10)} ${kind.padEnd(8)} ${name}\n`),
     );
   } catch (error) {
@@ -55,7 +56,7 @@ export async function deployLakes(file: string, options: { config?: string }): P
 
 async function deploy(
   entities: Entities,
-  access: FeedAccess,
+  access: FeedAccess & { readonly site: string },
   { actions, triggers }: FlareDeployment,
   print: (change: Change, kind: string, name: string) => void,
 ): Promise<void> {
@@ -67,6 +68,9 @@ async function deploy(
     print(await deployTrigger(entities, trigger), 'trigger', trigger.name);
     const rule = `${trigger.name}-rule`;
     print(await deployRule(entities, rule, trigger.name, trigger.action), 'rule', rule);
+  }
+  // Last, and only now: an alarm that rings finds everything in its place.
+  for (const trigger of triggers) {
     if (!trigger.alarm) continue;
     const change = await deployAlarm(access, trigger.name, trigger.alarm).catch((error: unknown) => {
       if (error instanceof FeedAbsent) return 'missing' as const;
@@ -113,15 +117,19 @@ async function deployRule(entities: Entities, name: string, trigger: string, act
   return there ? 'updated' : 'created';
 }
 
+/** Where sites share a center, an alarm is rung where its lake lives. */
 async function deployAlarm(
-  access: FeedAccess,
+  { site, ...access }: FeedAccess & { readonly site: string },
   triggerName: string,
-  wanted: { cron: string; timezone: string },
+  { cron, timezone, atEverySite }: FlareAlarm,
 ): Promise<Change> {
+  const wanted = { cron, timezone, sites: atEverySite ? '*' : [site] };
   const there = (await callFeed(ALARM_FEED, access, { lifecycleEvent: 'READ', triggerName })) as
-    | { config?: { cron?: unknown; timezone?: unknown } }
+    | { config?: Record<string, unknown> }
     | undefined;
-  if (there?.config?.cron === wanted.cron && there.config.timezone === wanted.timezone) return 'unchanged';
+  const config = there?.config ?? {};
+  const isEqual = Object.entries(wanted).every(([name, value]) => isDeepStrictEqual(config[name], value));
+  if (isEqual) return 'unchanged';
   await callFeed(ALARM_FEED, access, { lifecycleEvent: there ? 'UPDATE' : 'CREATE', triggerName, ...wanted });
   return there ? 'updated' : 'created';
 }

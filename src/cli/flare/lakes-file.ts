@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { FogwhiskError } from '../../core/errors.ts';
-import { type Lakes, lakesSchema } from '../../core/flare.ts';
+import { type Lakes, parseLakes } from '../../core/flare.ts';
 
 /**
  * Reads `lakes.yml`. Parts of a program that begin with `./` or `../` are paths relative to the file.
@@ -18,15 +18,12 @@ export async function readLakes(file: string): Promise<Lakes> {
   } catch (error) {
     throw new FogwhiskError('LAKES_INVALID', { file, problems: [(error as Error).message] }, { cause: error });
   }
-  const parsed = lakesSchema.safeParse(content);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the whole'}: ${message}`);
-    throw new FogwhiskError('LAKES_INVALID', { file, problems });
-  }
+  const parsed = parseLakes(content);
+  if ('problems' in parsed) throw new FogwhiskError('LAKES_INVALID', { file, problems: parsed.problems });
   const folder = dirname(resolve(file));
-  for (const step of Object.values(parsed.data.steps)) {
+  for (const step of Object.values(parsed.lakes.steps)) {
     const inFolder = (part: string) => (/^\.{1,2}\//.test(part) ? resolve(folder, part) : part);
     if (step.program) step.program = step.program.map(inFolder);
   }
-  return parsed.data;
+  return parsed.lakes;
 }

@@ -119,6 +119,7 @@ describe('an archive of ours', () => {
     await writeFile(join(from, 'config.yml'), 'lake: fcre\n');
     await writeFile(join(from, 'deep', 'er', 'Größe in °C.csv'), '21.5\n'.repeat(100_000));
     await writeFile(join(from, `${'long-'.repeat(30)}name`), 'x');
+    await writeFile(join(from, '@config.yml'), 'no list of others');
     await writeFile(join(from, 'run.sh'), '#!/bin/sh\n');
     await chmod(join(from, 'run.sh'), 0o755);
     await symlink('../config.yml', join(from, 'deep', 'link'));

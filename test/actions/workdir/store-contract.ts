@@ -1,8 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
+import { cleanUp } from '../../../actions/shared/workdir/clean-up.ts';
+import { cycleOf } from '../../../actions/shared/workdir/cycle.ts';
+import { archiveKey } from '../../../actions/shared/workdir/key.ts';
+import { pull } from '../../../actions/shared/workdir/pull.ts';
+import { push } from '../../../actions/shared/workdir/push.ts';
 import { openStore, type StoreSecrets, type WorkdirStore } from '../../../actions/shared/workdir/store.ts';
+
+import { temporaryFolder } from '../../support/temporary.ts';
 
 /** A store to test, and how a vandal gets at what it holds. */
 export interface Subject {
@@ -28,6 +37,7 @@ export async function read(store: WorkdirStore, key: string): Promise<Buffer> {
 
 /** What every store of working directories promises. @param prepare a fresh, empty store */
 export function storeContract(prepare: () => Promise<Subject>): void {
+  workflowContract(prepare);
   const open = async () => {
     const subject = await prepare();
     return { subject, store: await openStore(subject.url, subject.secrets) };
@@ -160,4 +170,32 @@ export function storeContract(prepare: () => Promise<Subject>): void {
       await expect(store.remove(key)).rejects.toMatchObject({ code: 'STORE_INVALID' });
     },
   );
+}
+
+/** Pulls, marks and the clean-up on a store, whatever it is. */
+function workflowContract(prepare: () => Promise<Subject>): void {
+  it('serves a lake through pushes, pulls and the clean-up', { timeout: 120_000 }, async () => {
+    const subject = await prepare();
+    const store = await openStore(subject.url, subject.secrets);
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'output'), 'of a step');
+    const cycles = ['2020-05-20', '2020-05-21', '2020-05-22'].map((date) => cycleOf({ lake: 'fcre', date }));
+    for (const cycle of cycles) await push({ store, cycle, container: 'first', from: folder });
+    const into = await temporaryFolder();
+    await pull({ store, cycle: cycles[1]!, container: 'second', dependencies: ['first'], lookBack: 0, into });
+    expect(await readFile(join(into, 'first', 'output'), 'utf8')).toBe('of a step');
+
+    const request = { store, lakes: ['fcre'], retention: { days: 14, keep: 1 }, now: Date.now(), isDryRun: false };
+    const [oldest, used, newest] = cycles.map((cycle) => archiveKey(cycle, 'first')) as [string, string, string];
+    const dry = await cleanUp({ ...request, isDryRun: true });
+    expect(dry).toMatchObject({ removed: [{ key: oldest, size: expect.any(Number) }], inUse: [used], kept: 2 });
+    expect(dry.freed).toBeGreaterThan(100);
+    expect(await cleanUp(request)).toEqual(dry);
+    const left = async () => (await store.list('fcre/first/')).map(({ key }) => key);
+    expect(await left()).toEqual([used, newest]);
+    // Two days later the mark no longer counts, and goes too.
+    await cleanUp({ ...request, now: Date.now() + 2 * 86_400_000 });
+    expect(await left()).toEqual([newest]);
+    expect(await store.list('fcre/running/')).toEqual([]);
+  });
 }

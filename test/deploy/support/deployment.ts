@@ -1,10 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { InfluxDB } from '@influxdata/influxdb-client';
 import { connectAsync } from 'mqtt';
 import { parseAllDocuments } from 'yaml';
 import { siteNew } from '../../../src/cli/site-new.ts';
 import type { SiteStatus } from '../../../src/http/server.ts';
+import { ROOT } from './images.ts';
 import type { Cluster } from './kube.ts';
 
 const COUCHDB = { username: 'fogwhisk', password: 'password-of-the-center' };
@@ -62,11 +63,13 @@ export async function couchdb(cluster: Cluster, method: string, path: string, bo
 export class DeployedSite {
   readonly name: string;
   readonly #cluster: Cluster;
+  readonly #overlay: string;
   readonly #secrets: Readonly<Record<string, string>>;
 
-  private constructor(name: string, cluster: Cluster, secrets: Readonly<Record<string, string>>) {
+  private constructor(name: string, cluster: Cluster, overlay: string, secrets: Readonly<Record<string, string>>) {
     this.name = name;
     this.#cluster = cluster;
+    this.#overlay = overlay;
     this.#secrets = secrets;
   }
 
@@ -86,11 +89,23 @@ export class DeployedSite {
     await cluster.kubectl(['apply', '-k', overlay]);
     const documents = parseAllDocuments(await readFile(join(overlay, 'secrets.yaml'), 'utf8'));
     const secrets = documents.map((each) => (each.toJS() as { stringData: Record<string, string> }).stringData);
-    return new DeployedSite(name, cluster, Object.assign({}, ...secrets) as Record<string, string>);
+    return new DeployedSite(name, cluster, overlay, Object.assign({}, ...secrets) as Record<string, string>);
   }
 
   kubectl(...args: string[]) {
     return this.#cluster.kubectl(['--namespace', this.name, ...args]);
+  }
+
+  /** Lets two providers share its messages. */
+  async runTwo(): Promise<void> {
+    const folder = `${this.#overlay}-of-two`;
+    await mkdir(folder);
+    const content = {
+      resources: [relative(folder, this.#overlay)],
+      components: [relative(folder, join(ROOT, 'deploy/replicas'))],
+    };
+    await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(content));
+    await this.#cluster.kubectl(['apply', '-k', folder]);
   }
 
   /** Resolves when all its Pods are ready, and none of an earlier revision is left. */
@@ -99,7 +114,7 @@ export class DeployedSite {
       await this.kubectl('rollout', 'status', `statefulset/${part}`, `--timeout=${timeoutSeconds}s`);
   }
 
-  /** Publishes readings as a sensor, through the Service, until `signal`; returns how many the broker took. */
+  /** Publishes readings as a sensor, through the Service; resolves when the broker has taken all. */
   async publish(from: number, count: number, topic = 'readings/room'): Promise<void> {
     const host = await clusterIp(this.#cluster, this.name, 'mosquitto');
     const password = this.#secrets['sensor-password']!;
@@ -126,7 +141,10 @@ export class DeployedSite {
   }
 
   async status(): Promise<SiteStatus> {
-    const host = await clusterIp(this.#cluster, this.name, 'mqtt-provider');
+    return this.#statusAt(await clusterIp(this.#cluster, this.name, 'mqtt-provider'));
+  }
+
+  async #statusAt(host: string): Promise<SiteStatus> {
     const response = await fetch(`http://${host}:3000/status`, {
       headers: { authorization: `Bearer ${this.#secrets.providerToken}` },
     });
@@ -144,6 +162,12 @@ export class DeployedSite {
     };
   }> {
     return this.#cluster.get('--namespace', this.name, 'pod', PROVIDER);
+  }
+
+  /** How many events a replica has received. */
+  async receivedBy(pod: string): Promise<number> {
+    const { status } = await this.#cluster.get<{ status: { podIP: string } }>('--namespace', this.name, 'pod', pod);
+    return (await this.#statusAt(status.podIP)).books.received;
   }
 
   /** What the provider writes until it ends. */

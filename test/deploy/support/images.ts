@@ -16,7 +16,7 @@ const run = promisify(execFile);
 /** A suite that builds images without a registry; skipped, and says so, where the machine can't. */
 export function describeWithImages(programs: string[], title: string, suite: () => void): void {
   if (existsSync(CONTAINER)) {
-    describeWith(['buildah', 'podman', 'runc', ...programs], title, suite);
+    describeWith(['podman', 'runc', ...programs], title, suite);
     return;
   }
   console.warn(`skipped: ${title}: needs the base image that ../shared/services/container makes`);

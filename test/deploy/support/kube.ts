@@ -1,8 +1,10 @@
 import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { describe } from 'vitest';
 import { program } from '../../support/programs.ts';
 import { buildImage, IMAGE, ROOT } from './images.ts';
 
@@ -10,6 +12,19 @@ const run = promisify(execFile);
 const KUBE = join(ROOT, '../shared/services/kube');
 const IMAGES = join(import.meta.dirname, '../images');
 const MAX_OUTPUT = 64 * 1024 * 1024;
+
+const PROGRAMS = ['kubectl', 'kube-apiserver', 'kubelet', 'containerd', 'influxd'];
+
+/** A suite that takes a Kubernetes of its own and several minutes: run where its programs are, skipped elsewhere. */
+export function describeWithKubernetes(title: string, suite: () => void): void {
+  const absent = PROGRAMS.filter((name) => !program(name));
+  if (existsSync(KUBE) && absent.length === 0) {
+    describe(title, suite);
+    return;
+  }
+  console.warn(`skipped: ${title}: needs ../shared/services/kube, and on PATH ${absent.join(', ') || 'nothing more'}`);
+  describe.skip(title, suite);
+}
 
 export interface Output {
   readonly stdout: string;

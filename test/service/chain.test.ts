@@ -1,0 +1,15 @@
+import { chainSuite } from '../support/chain-suite.ts';
+import { Influx } from '../support/influx.ts';
+import { startInfluxd } from '../support/influxd.ts';
+import { describeWith } from '../support/programs.ts';
+
+async function start() {
+  const influxd = await startInfluxd();
+  const influx = new Influx(influxd);
+  await influx.createBucket('aggregates');
+  return { influx, close: () => influxd.stop() };
+}
+
+describeWith(['influxd'], 'aggregates get from a real InfluxDB to a real center', () =>
+  chainSuite({ startLocal: start, startCenter: start }),
+);
