@@ -264,6 +264,12 @@ export const settings = {
     allowed: '0 (off) to 86400000',
     help: 'Equal messages of one topic within this time count as one.',
   }),
+  statusEvents: setting({
+    parse: boolean,
+    fallback: 'false',
+    allowed: '`true` or `false`',
+    help: 'Whether the triggers of topics are fired with `{"type":"status","body":"connected"}` (or `disconnected`) when their broker comes or goes.',
+  }),
   hooks: setting({
     parse: json(z.array(hookSchema)).refine(
       (hooks) => new Set(hooks.map(({ name }) => name)).size === hooks.length,

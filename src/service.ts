@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
@@ -72,11 +72,20 @@ export async function startService(
       clientId: config.replica ? `fogwhisk-${site}-${config.replica}` : `fogwhisk-${site}`,
       shareGroup: config.replica && `fogwhisk-${site}`,
       receiveMaximum: RECEIVE_MAXIMUM,
+      ...(config.statusEvents && { onConnection: (isConnected) => tellStatus(url, isConnected) }),
       stateFile: join(config.dataDir, url === '' ? 'subscriptions.json' : `subscriptions-${digest}.json`),
       log,
     });
     brokers.set(url, broker);
     return broker;
+  };
+  const tellStatus = (url: string, isConnected: boolean) => {
+    const payload = JSON.stringify({ type: 'status', body: isConnected ? 'connected' : 'disconnected' });
+    for (const each of running.registrations) {
+      if (each.kind !== 'mqtt' || each.broker !== url) continue;
+      const event = { registration: each.name, key: `status ${each.name} ${randomUUID()}`, payload };
+      void running.accept(event).catch(() => undefined); // the journal is closed: the site has stopped
+    }
   };
   const platform = new OpenwhiskPlatform(
     endpoints.openwhisk.url,

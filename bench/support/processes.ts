@@ -28,7 +28,8 @@ export class Child implements Running {
     running.add(child);
     this.exited = new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('exit', (code) => {
+      // Not `exit`, which may come before the last of its output.
+      child.once('close', (code) => {
         running.delete(child);
         resolve(code);
       });

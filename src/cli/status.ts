@@ -24,18 +24,29 @@ export async function status(options: { config?: string }): Promise<void> {
         COLUMNS.map((column) => books[column].toLocaleString('en')),
       ),
     ),
+    ...(site.alarms.length > 0 ? ['', `${'alarm'.padEnd(width)}  next`] : []),
+    ...site.alarms.map(({ name, next, disabled }) => `${name.padEnd(width)}  ${next ?? disabled ?? ''}`),
+    '',
     ...problemsOf(site).map((problem) => `! ${problem}`),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-function problemsOf({ journal, registrations, books }: SiteStatus): string[] {
+function problemsOf({ journal, registrations, books, center }: SiteStatus): string[] {
   return [
     ...(journal.full ? ['the journal is full: reading from the broker has stopped until events are confirmed'] : []),
     ...(journal.stalledBy ? [`the journal cannot be written: ${journal.stalledBy}`] : []),
     ...journal.damage.map((file) => `the journal was damaged; a copy is in ${file}`),
     ...(isBalanced(books) ? [] : ['the books do not balance: please report this']),
     ...journal.differences.map((difference) => `the books differ from the journal, please report this: ${difference}`),
+    ...[center.registrations, center.parameters].flatMap(({ database, problem, orphans }) => [
+      ...(problem ? [`the center's ${database}: ${problem}`] : []),
+      ...orphans.map(
+        (id) => `${id} is not in the center any more since that was rebuilt; it stays in use until it is removed`,
+      ),
+    ]),
+    ...center.problems,
+    ...registrations.flatMap(({ name, held }) => (held === undefined ? [] : [`${name}: its events are kept: ${held}`])),
     ...registrations.flatMap(({ name, obstacle, pendingSince, books: { pending } }) =>
       obstacle ? [`${name}: ${obstacle.reason}${pendingSince ? `; ${pending} wait, since ${pendingSince}` : ''}`] : [],
     ),

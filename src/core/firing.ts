@@ -20,7 +20,10 @@ export interface Callback {
 /** The first of these events that can be fired together; those that are no messages only as one widened window. */
 export function nextFiring(registration: Registration, site: string, events: readonly Event[]): Firing {
   const first = events[0]!;
-  if (!first.keyed) return { batchId: randomUUID(), registration, events };
+  if (!first.keyed) {
+    const end = events.findIndex(({ keyed }) => keyed);
+    return { batchId: randomUUID(), registration, events: end < 0 ? events : events.slice(0, end) };
+  }
   let count = 1;
   if (registration.kind === 'next') {
     const payloads = events.map(ownPayload);

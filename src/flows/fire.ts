@@ -155,8 +155,10 @@ export class Fire {
     const answer = await platform.fire(trigger, payload, signal, auth);
     if (answer.kind !== 'accepted') return answer;
     const all: Outcome = { kind: 'settled', settlement: { ...emptySettlement(), confirmed: [...firing.events] } };
-    // The predecessor's actions know no receipts: with them, accepted must do.
-    const confirmBy = firing.registration.batch.format === 'compat' ? 'accepted' : this.#parts.confirmBy;
+    // The predecessor's actions know no receipts, and those of readings pass over what tells of the connection.
+    const { kind, batch } = registration;
+    const isUnanswered = batch.format === 'compat' || (kind === 'mqtt' && firing.events[0]!.keyed);
+    const confirmBy = isUnanswered ? 'accepted' : this.#parts.confirmBy;
     switch (confirmBy) {
       case 'accepted':
         return all;

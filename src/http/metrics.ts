@@ -52,6 +52,16 @@ export function createMetrics(status: () => SiteStatus): Registry {
     },
   });
   new Gauge({
+    name: 'fogwhisk_center_connected',
+    help: "Whether a database of the center's CouchDB is followed",
+    labelNames: ['database'],
+    registers: [registry],
+    collect() {
+      const { registrations, parameters } = status().center;
+      for (const { database, connected } of [registrations, parameters]) this.set({ database }, connected ? 1 : 0);
+    },
+  });
+  new Gauge({
     name: 'fogwhisk_broker_connected',
     help: 'Whether the MQTT broker is connected',
     registers: [registry],

@@ -76,7 +76,7 @@ async function site(directory: string, rows: object[], platform = new FakePlatfo
     clock: systemClock,
     site: '1',
     callbacks: () => ({ receipt: callback, parameters: callback }),
-      injected: () => ({}),
+    injected: () => ({}),
     confirmBy: 'accepted',
     receiptTimeoutMs: 1_000,
     onObstacle: () => {},

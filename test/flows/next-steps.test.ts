@@ -321,6 +321,20 @@ describe('registrations that change while the site runs', () => {
     await stop();
   });
 
+  it('fires what tells of the connection alone and in its place, and waits for no receipt', async () => {
+    const directory = await temporaryFolder();
+    const { ingest, brokers, fired, settled, stop } = await site(directory, [mqtt(['a'], { ordered: true })], (each) =>
+      each.payload.type === 'status' ? undefined : { stored: 'all' },
+    );
+    await send(brokers.get('')!, 'a', '1');
+    await ingest.accept({ registration: 'a', key: 'status 1', payload: '{"type":"status","body":"connected"}' });
+    await send(brokers.get('')!, 'a', '2');
+    await settled();
+    expect(fired.map(({ payload }) => payload.type)).toEqual(['messages', 'status', 'messages']);
+    expect(fired[1]!.payload.body).toBe('connected');
+    await stop();
+  });
+
   it('takes messages of several brokers, and leaves one that nothing is wanted from', async () => {
     const directory = await temporaryFolder();
     const other = 'mqtt://other:1883';

@@ -34,6 +34,8 @@ export interface MqttBrokerOptions {
   readonly receiveMaximum: number;
   /** Where it is kept which subscriptions the broker holds for our session. */
   readonly stateFile: string;
+  /** Told when a connection is made or lost. */
+  readonly onConnection?: (isConnected: boolean) => void;
   readonly log: Logger;
 }
 
@@ -151,6 +153,7 @@ export class MqttBroker implements Broker {
     client.on('connect', ({ sessionPresent = false }) => {
       this.#connection += 1;
       this.#connected = true;
+      this.#options.onConnection?.(true);
       this.#log.info(
         { broker: withoutCredentials(url), mqtt: protocolVersion, sessionPresent },
         'connected to the broker',
@@ -163,8 +166,10 @@ export class MqttBroker implements Broker {
       };
     });
     client.on('close', () => {
-      if (this.#connected && !this.#stopped)
+      if (this.#connected && !this.#stopped) {
         this.#log.warn({ broker: withoutCredentials(url) }, 'the connection to the broker is lost; trying again');
+        this.#options.onConnection?.(false);
+      }
       this.#connected = false;
     });
     client.on('disconnect', ({ reasonCode }) => {

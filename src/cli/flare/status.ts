@@ -64,10 +64,15 @@ export async function flareStatus(options: StatusOptions): Promise<void> {
   }
   if (options.json) return void process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
   if (rows.length === 0) return void process.stdout.write('no cycle has begun\n');
-  const width = (key: 'lake' | 'step') => Math.max(...rows.map((row) => row[key].length)) + 2;
+  const width = (key: 'lake' | 'cycle' | 'step') => Math.max(...rows.map((row) => row[key].length)) + 2;
   for (const { lake, cycle, step, state, seconds, detail } of rows) {
     const duration = seconds === undefined ? '' : `${seconds.toFixed(1)} s`;
-    const cells = [lake.padEnd(width('lake')), cycle.padEnd(12), step.padEnd(width('step')), state.padEnd(9)];
+    const cells = [
+      lake.padEnd(width('lake')),
+      cycle.padEnd(width('cycle')),
+      step.padEnd(width('step')),
+      state.padEnd(9),
+    ];
     process.stdout.write(`${cells.join('')}${duration.padStart(9)}  ${detail}`.trimEnd().concat('\n'));
   }
 }
