@@ -28,6 +28,9 @@ await build({
   target: 'node20',
   format: 'cjs',
   legalComments: 'none',
+  // The S3 client is large, and a platform stores and compiles each action as a whole.
+  minify: true,
+  keepNames: true,
 });
 // Actions are CommonJS, and flare.js is a program as well: the entry of a container image.
 writeFileSync(join('dist', 'actions', 'package.json'), '{"type": "commonjs"}\n');

@@ -17,22 +17,30 @@ export interface Callback {
   readonly token: string;
 }
 
-/** The first of these events that can be fired together; those that are no messages only as one widened window. */
-export function nextFiring(registration: Registration, site: string, events: readonly Event[]): Firing {
-  const first = events[0]!;
-  if (!first.keyed) {
+/**
+ * How many of these events, from the first on, can be fired together: messages, as many as there are; of what is no
+ * message, next steps that can be told as one with a wider window, otherwise one.
+ */
+export function firingLength(registration: Registration, events: readonly Event[]): number {
+  if (!events[0]?.keyed) {
     const end = events.findIndex(({ keyed }) => keyed);
-    return { batchId: randomUUID(), registration, events: end < 0 ? events : events.slice(0, end) };
+    return end < 0 ? events.length : end;
   }
-  let count = 1;
-  if (registration.kind === 'next') {
-    const payloads = events.map(ownPayload);
-    while (count < events.length && isNeighbour(payloads[count - 1]!, payloads[count]!)) count += 1;
+  let length = 1;
+  if (registration.kind !== 'next') return length;
+  for (let last = ownPayload(events[0]); length < events.length; length++) {
+    const payload = ownPayload(events[length]!);
+    if (!isNeighbour(last, payload)) break;
+    last = payload;
   }
-  // The same at every attempt, after a restart too: what must not happen twice can be told by it.
+  return length;
+}
+
+/** The id of a firing: that of an event of its own is the same at every attempt, after a restart too. */
+export function batchIdOf(site: string, first: Event): string {
+  if (!first.keyed) return randomUUID();
   const digest = createHash('sha256').update(`${site} ${first.id}`).digest('hex').slice(0, 32);
-  const batchId = digest.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-  return { batchId, registration, events: events.slice(0, count) };
+  return digest.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 /**
@@ -155,7 +163,7 @@ export interface Settlement {
   readonly confirmed: Event[];
   readonly parked: Array<{ event: Event; reason: ParkReason }>;
   /** To be journalled before the rest is settled. */
-  readonly next: Array<{ step: NextStep; parent: Event }>;
+  readonly next: Array<{ step: NextStep; parent: string }>;
 }
 
 export function emptySettlement(): Settlement {
@@ -169,14 +177,20 @@ export function addSettlement(to: Settlement, { confirmed, parked, next }: Settl
   to.next.push(...next);
 }
 
+/** What tells a firing's next steps from those of others, at every attempt where the firing has an event of its own. */
+export function parentOf({ batchId, events: [first] }: Firing): string {
+  return first!.keyed ? batchId : first!.id;
+}
+
 /** Applies a receipt to its firing: refused wins over stored, and ids of other firings count for nothing. */
 export function settlementOf(firing: Firing, receipt: Receipt): Settlement {
   const refused = new Map(receipt.refused.map(({ id, code, message }) => [id, { code, message }]));
   const stored = receipt.stored === 'all' ? undefined : new Set(receipt.stored);
-  const parent = firing.events[0]!;
+  const parent = parentOf(firing);
   const settlement = { ...emptySettlement(), next: receipt.next.map((step) => ({ step, parent })) };
   for (const event of firing.events) {
-    const reason = refused.get(event.id);
+    // The payload of what is no message names no event: it is refused as a whole.
+    const reason = refused.get(event.id) ?? (event.keyed ? refused.get(firing.batchId) : undefined);
     if (reason) settlement.parked.push({ event, reason });
     else if (!stored || stored.has(event.id)) settlement.confirmed.push(event);
   }

@@ -104,7 +104,9 @@ export function mqttRegistrations(
  * the parent fires with a key of its own. Its name says all of it, so that its events find it after a restart.
  */
 export function nextRegistration(trigger: string, parent?: Registration): NextRegistration {
-  const own = parent?.auth === undefined ? undefined : { auth: parent.auth, of: parent.name };
+  // Of a step's step, too, it is the first parent that has the key.
+  const own =
+    parent?.auth === undefined ? undefined : { auth: parent.auth, of: triggerOfNext(parent.name)?.of ?? parent.name };
   return {
     kind: 'next',
     name: `next: ${trigger}${own ? ` of ${own.of}` : ''}`,

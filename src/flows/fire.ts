@@ -1,11 +1,13 @@
 import type { Event } from '../core/event.ts';
 import {
   addSettlement,
+  batchIdOf,
   type Callback,
   emptySettlement,
   type Firing,
   firingPayload,
-  nextFiring,
+  parentOf,
+  type Receipt,
   receiptTimeoutMs,
   type Settlement,
   settlementOf,
@@ -53,6 +55,8 @@ export class Fire {
   readonly #gate: Gate;
   /** Bytes of messages that one firing may hold. */
   maxBytes = Number.POSITIVE_INFINITY;
+  /** Told of next steps that a further action asks for when its firing is settled. */
+  onLateSteps: (registration: Registration, steps: Settlement['next']) => void = () => {};
 
   constructor(parts: FireParts) {
     this.#parts = parts;
@@ -75,10 +79,15 @@ export class Fire {
 
   /**
    * Fires events of one registration until every one is confirmed or to be parked, or `signal` says stop.
-   * @param take gives the events when the platform has room for a firing: what waits longer becomes a larger batch
+   * @param take gives the events when the platform has room for a firing: what waits longer becomes a larger batch.
+   *   They can be fired together, as {@link firingLength} says
    * @returns what is in neither list is unsettled still
    */
-  async batch(registration: Registration, take: () => Promise<Event[]>, signal: AbortSignal): Promise<Settlement> {
+  async batch(
+    registration: Registration,
+    take: () => Promise<readonly Event[]>,
+    signal: AbortSignal,
+  ): Promise<Settlement> {
     if (!(await this.#gate.enter(registration.name, signal))) return emptySettlement();
     const events = await take().catch((error: unknown) => {
       this.#gate.leave('answered');
@@ -97,7 +106,8 @@ export class Fire {
   ): Promise<Settlement> {
     const settlement = emptySettlement();
     for (let rest = events; rest.length > 0 && !signal.aborted; ) {
-      const part = await this.#firing(nextFiring(registration, this.#parts.site, rest), signal, admitted);
+      const batchId = batchIdOf(this.#parts.site, rest[0]!);
+      const part = await this.#firing({ batchId, registration, events: rest }, signal, admitted);
       admitted = false;
       addSettlement(settlement, part);
       const settled = new Set([...part.confirmed, ...part.parked.map(({ event }) => event)]);
@@ -111,8 +121,17 @@ export class Fire {
     try {
       return await this.#repeat(firing, expected, signal, admitted);
     } finally {
-      expected.close();
+      expected.close(this.#lateReceipts(firing.registration, parentOf(firing)));
     }
+  }
+
+  /** Holds on to no event of the firing. */
+  #lateReceipts(registration: Registration, parent: string): (receipt: Receipt) => void {
+    return ({ next }) =>
+      this.onLateSteps(
+        registration,
+        next.map((step) => ({ step, parent })),
+      );
   }
 
   async #repeat(

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { Logger } from 'pino';
 import { Copies } from '../core/copies.ts';
 import type { Event } from '../core/event.ts';
-import type { Settlement } from '../core/firing.ts';
+import { firingLength, type Settlement } from '../core/firing.ts';
 import { digestOf, type Redeliveries } from '../core/redeliveries.ts';
 import { type MqttRegistration, nextRegistration, type Registration, triggerOfNext } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
@@ -95,6 +95,7 @@ export class Ingest implements EventIntake {
     this.#parts = parts;
     setMaxListeners(0, this.#stopping.signal); // each firing under way listens
     if (parts.dedupeWindowMs > 0) this.#copies = new Copies(parts.dedupeWindowMs);
+    parts.fire.onLateSteps = (registration, steps) => this.#journalSteps(registration, steps);
     this.#source('', undefined);
     this.apply(registrations);
   }
@@ -398,8 +399,11 @@ export class Ingest implements EventIntake {
       const loaded = await journal.load(places);
       if (waiting.needsRefill) await this.#refill(waiting);
       const all = loaded.length > 0 ? [...events, ...loaded].sort((a, b) => a.sequence - b.sequence) : events;
-      firing.events = all;
-      return all;
+      const length = firingLength(waiting.registration, all);
+      if (length < all.length) waiting.giveBack(all.slice(length));
+      firing.events = all.slice(0, length);
+      if (length < all.length) this.#dispatch(waiting);
+      return firing.events;
     };
     try {
       await this.#settle(waiting.registration, await fire.batch(waiting.registration, take, waiting.stopping.signal));
@@ -420,18 +424,22 @@ export class Ingest implements EventIntake {
   /** Next steps are durable before their parents are settled: a crash between the two repeats what is known by its key. */
   async #settle(registration: Registration, { confirmed, parked, next }: Settlement): Promise<void> {
     const { journal } = this.#parts;
-    for (const { step, parent } of next) {
+    this.#journalSteps(registration, next);
+    if (next.length > 0) await journal.durable();
+    if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
+    if (parked.length > 0) await this.#park(parked);
+  }
+
+  #journalSteps(registration: Registration, steps: Settlement['next']): void {
+    for (const { step, parent } of steps) {
       const { trigger, key, receiptTimeoutSeconds } = step;
       const payload = receiptTimeoutSeconds === undefined ? step.payload : { ...step.payload, receiptTimeoutSeconds };
       this.#appendOnce({
         registration: nextRegistration(trigger, registration).name,
-        key: `${trigger} ${key} after ${parent.id}`,
+        key: `${trigger} ${key} after ${parent}`,
         payload: JSON.stringify(payload),
       });
     }
-    if (next.length > 0) await journal.durable();
-    if (confirmed.length > 0) journal.settle(confirmed, 'confirmed');
-    if (parked.length > 0) await this.#park(parked);
   }
 
   /** Parks all that a registration left in the journal when it went. */

@@ -136,6 +136,16 @@ export class WaitingEvents {
     return { events, places };
   }
 
+  /** Takes back what {@link takeBatch} gave, and can't be fired with the rest. */
+  giveBack(events: readonly Event[]): void {
+    const sizes = events.map(payloadBytes);
+    const bytes = sizes.reduce((sum, each) => sum + each, 0);
+    this.#entries.splice(this.#head, 0, ...events);
+    this.#sizes.splice(this.#head, 0, ...sizes);
+    this.#bytes += bytes;
+    this.#budget.freeBytes -= bytes;
+  }
+
   get needsRefill(): boolean {
     return this.#spilledFrom !== undefined && !this.#refilling && this.count < MAX_ENTRIES / 2;
   }

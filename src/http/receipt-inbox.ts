@@ -1,13 +1,20 @@
 import type { Receipt } from '../core/firing.ts';
 import type { ExpectedReceipt, Receipts } from '../ports/receipts.ts';
 
-/** Receipts that came over HTTP, handed to the firings that expect them. Others (repeated, late) count for nothing. */
+/** Settled firings whose further receipts are told. */
+const MAX_SETTLED = 1_000;
+
+/** Receipts that came over HTTP, handed to the firings that expect them, or whose latest ones are settled; others count for nothing. */
 export class ReceiptInbox implements Receipts {
   readonly #expected = new Map<string, { receipt?: Receipt; notify?: () => void }>();
+  readonly #settled = new Map<string, (receipt: Receipt) => void>();
 
   accept(receipt: Receipt): void {
     const entry = this.#expected.get(receipt.batchId);
-    if (!entry) return;
+    if (!entry) {
+      this.#settled.get(receipt.batchId)?.(receipt);
+      return;
+    }
     entry.receipt = receipt;
     entry.notify?.();
   }
@@ -35,7 +42,14 @@ export class ReceiptInbox implements Receipts {
           entry.notify = finish;
         });
       },
-      close: () => this.#expected.delete(batchId),
+      close: (late) => {
+        this.#expected.delete(batchId);
+        this.#settled.set(batchId, late);
+        for (const oldest of this.#settled.keys()) {
+          if (this.#settled.size <= MAX_SETTLED) break;
+          this.#settled.delete(oldest);
+        }
+      },
     };
   }
 }

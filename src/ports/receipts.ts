@@ -9,6 +9,6 @@ export interface Receipts {
 export interface ExpectedReceipt {
   /** The firing's receipt, at once if it is here, one that says `failed` only once; undefined when `timeoutMs` has passed without one or `signal` says so. */
   arrived(timeoutMs: number, signal: AbortSignal): Promise<Receipt | undefined>;
-  /** Later receipts count for nothing. */
-  close(): void;
+  /** The firing is settled. Receipts of further actions that its trigger started are told for a while. */
+  close(late: (receipt: Receipt) => void): void;
 }

@@ -103,7 +103,7 @@ async function site(directory: string, registrations: readonly Registration[], a
     await ingest.stop(0);
     await journal.close();
   };
-  return { ingest, journal, brokers, fired, obstacles, until, settled, stop };
+  return { ingest, journal, inbox, brokers, fired, obstacles, until, settled, stop };
 }
 
 function alarm(name: string, trigger = 'aggregatesTrigger', more: Partial<Registration> = {}): Registration {
@@ -194,6 +194,34 @@ describe('a receipt', () => {
     const forwarded = first.fired.find(({ trigger }) => trigger === 'forwardTrigger')!;
     expect(forwarded.payload).toMatchObject({ type: 'next', kind: 'aggregates', registration: 'next: forwardTrigger' });
     await second.stop();
+  });
+
+  it('of a further action on the trigger, which comes when the firing is settled, starts its next steps too', async () => {
+    const directory = await temporaryFolder();
+    const step = (key: string) => [{ trigger: 'forwardTrigger', key, payload: {} }];
+    const { ingest, inbox, fired, settled, until, stop } = await site(directory, [alarm('daily')], ({ trigger }) =>
+      trigger === 'aggregatesTrigger' ? { stored: 'all', next: step('first') } : { stored: 'all' },
+    );
+    await ingest.accept({ registration: 'daily', key: 'k', payload: '{}' });
+    await settled();
+    const late = { batchId: fired[0]!.payload.batchId, stored: 'all', next: [...step('first'), ...step('second')] };
+    inbox.accept(receiptSchema.parse(late));
+    await until(() => fired.length === 3);
+    await settled();
+    expect(fired.map(({ trigger }) => trigger)).toEqual(['aggregatesTrigger', 'forwardTrigger', 'forwardTrigger']);
+    await stop();
+  });
+
+  it('that refuses what is no message, by the id of its batch, has it parked', async () => {
+    const directory = await temporaryFolder();
+    const { ingest, journal, settled, stop } = await site(directory, [alarm('daily')], ({ payload: { batchId } }) => ({
+      stored: [],
+      refused: [{ id: batchId, code: 'TYPE_CONFLICT', message: 'of another type in the center' }],
+    }));
+    await ingest.accept({ registration: 'daily', key: 'k', payload: '{}' });
+    await settled();
+    expect(journal.parked.list()).toMatchObject([{ topic: 'k', keyed: true, reason: { code: 'TYPE_CONFLICT' } }]);
+    await stop();
   });
 
   it('of a parent with a key of its own starts them with that key', async () => {
