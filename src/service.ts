@@ -245,10 +245,11 @@ export async function startService(
       if (!isWritten) throw new Error('the center is away'); // told again later
     }
   };
-  const selfCheck = setInterval(async () => {
+  const checkBooks = async () => {
     differences = await journal.selfCheck().catch((error: Error) => [`the journal cannot be read: ${error.message}`]);
     if (differences.length > 0) log.error({ differences }, 'the books differ from the journal; please report this');
-  }, SELF_CHECK_MS).unref();
+  };
+  const selfCheck = setInterval(() => void checkBooks(), SELF_CHECK_MS).unref();
   await center.start();
   const subscribed = running.start();
   await alarms.start();

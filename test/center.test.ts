@@ -41,16 +41,24 @@ async function setUp(triggers: readonly string[], places: Places): Promise<Setup
   return { center, sites: [one, two] };
 }
 
+/** By the second version of the action, with the second greeting. */
+const isChanged = ({ action, greeting }: LedgerLine) => action === 'second' && greeting === 'good evening';
+
 const bodiesOf = (lines: readonly LedgerLine[]) => lines.flatMap(({ bodies }) => bodies);
 
-/** Resolves with what a site's ledger says of a message that is published until it comes through. */
-async function through(site: SiteOfCenter, topic: string, timeoutMs = CHANGE_MS): Promise<LedgerLine> {
+/** Publishes to a topic of a site until what comes of it is as wanted. */
+async function through(
+  site: SiteOfCenter,
+  topic: string,
+  timeoutMs = CHANGE_MS,
+  isWanted: (line: LedgerLine) => boolean = () => true,
+): Promise<LedgerLine> {
   const sensor = await site.sensor();
   const from = performance.now();
   for (let n = 0; ; n++) {
-    const body = `${topic} ${site.id} ${n}`;
-    await sensor.publishAsync(topic, body, { qos: 1 });
-    const line = (await site.ledger()).findLast(({ bodies }) => bodies.some((each) => each.startsWith(`${topic} `)));
+    await sensor.publishAsync(topic, `${topic} ${site.id} ${n}`, { qos: 1 });
+    const isOurs = ({ bodies }: LedgerLine) => bodies.some((body) => body.startsWith(`${topic} `));
+    const line = (await site.ledger()).findLast((each) => isOurs(each) && isWanted(each));
     if (line) return line;
     if (performance.now() - from > timeoutMs) throw new Error(`nothing came through on ${topic} at site ${site.id}`);
     await sleep(50);
@@ -78,18 +86,7 @@ describe('a center and two sites', () => {
 
     await center.openwhisk.actions.update({ name: 'ledger', action: ledgerAction('second') });
     await center.put('parameters', '*', { values: { greeting: 'good evening' } });
-    const changedAt = performance.now();
-    await Promise.all(
-      sites.map(async (site) => {
-        const sensor = await site.sensor();
-        const isNew = ({ action, greeting }: LedgerLine) => action === 'second' && greeting === 'good evening';
-        while (!(await site.ledger()).some(isNew)) {
-          await sensor.publishAsync('a', `a ${site.id}`, { qos: 1 });
-          await sleep(50);
-        }
-        expect(performance.now() - changedAt).toBeLessThan(CHANGE_MS);
-      }),
-    );
+    await Promise.all(sites.map((site) => through(site, 'a', CHANGE_MS, isChanged)));
   }, 60_000);
 
   it.skipIf(!hasFaketime)(
@@ -147,10 +144,7 @@ describe('a center and two sites', () => {
       const hours = hoursBetween(begun, end);
       expect(hours.length).toBeGreaterThanOrEqual(HOURS);
       for (const [index, site] of sites.entries()) {
-        const line = await through(site, 'new', 120_000);
-        await site.untilLedger((lines) =>
-          lines.some(({ action, greeting }) => action === 'second' && greeting === 'good evening'),
-        );
+        const line = await through(site, 'new', 120_000, isChanged);
         expect(line.registration).toBe('/guest/new');
         const { books, registrations } = await site.site.provider.untilStatus(({ books }) => books.pending === 0);
         expect(books.received).toBe(books.confirmed + books.deduplicated);
@@ -179,7 +173,6 @@ describe('a center and two sites', () => {
     await site.provider.untilStatus(({ books }) => books.pending === 1);
     wan.heal();
     await site.provider.untilStatus(({ books }) => books.confirmed === 1, 60_000);
-    expect(site.provider.output()).toContain('the actions are deployed');
   }, 90_000);
 
   it('is not slowed down at the sites by a link of 300 ms that loses 1 %', async () => {

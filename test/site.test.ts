@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { MqttClient } from 'mqtt';
 import openwhisk from 'openwhisk';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FakeOpenwhisk } from './support/fake-openwhisk.ts';
 import { freePort } from './support/free-port.ts';
 import { Provider } from './support/provider.ts';
@@ -244,18 +244,24 @@ describe('a fresh site', () => {
     expect(Date.now() - started).toBeLessThan(10_000);
     await site.provider.untilStatus(({ books }) => books.confirmed >= 2, 10_000 - (Date.now() - started));
     const commands = [...site.provider.output().matchAll(/^ {2}((?:npx|curl) .*)$/gm)].map((match) => match[1]!);
-    expect(commands).toHaveLength(3);
-    const [publish, activations, query] = commands.map(
+    expect(commands).toHaveLength(4);
+    const [publish, activations, query, days] = commands.map(
       (command) => () => run('sh', ['-c', command], { cwd: process.cwd() }),
     );
     await publish!();
-    await site.settled(3);
     const names = (JSON.parse((await activations!()).stdout) as Array<{ name: string }>).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['addReadingToDb', 'addReadingToDbTrigger']));
-    const csv = (await query!()).stdout;
-    expect(csv).toMatch(/wtr_9/);
-    expect(csv).toMatch(/21\.5,value,temperature/);
-  }, 60_000);
+    await vi.waitFor(async () => expect((await query!()).stdout).toMatch(/21\.5,value,temperature/), 20_000);
+    expect((await query!()).stdout).toMatch(/wtr_9/);
+    const forecasts =
+      'from(bucket: "aggregates") |> range(start: -1d, stop: 30d) |> filter(fn: (r) => r._measurement == "forecast") |> count()';
+    // The imitated station has a past: aggregates of its days within a minute, a forecast within two.
+    await vi.waitFor(async () => expect((await days!()).stdout).toMatch(/,avg,/), { timeout: 60_000, interval: 500 });
+    await vi.waitFor(async () => expect(await site.query(forecasts)).not.toEqual([]), {
+      timeout: 60_000,
+      interval: 500,
+    });
+  }, 180_000);
 
   it('goes on with the same data after Ctrl-C, which ends it within 5 s with exit code 0', async () => {
     const site = await Site.start();

@@ -65,7 +65,7 @@ export async function start(options: { config?: string }, version: string): Prom
   }
 }
 
-/** The imitated station's past; its days are aggregated through the journal, as by `fogwhisk aggregates`. */
+/** The imitated station's past; its days are aggregated, and a first forecast is made from them, by way of the journal. */
 async function startPast(
   { dataDir, datacenterId, registrations, timezone }: Config,
   { mqtt }: Endpoints,
@@ -85,6 +85,11 @@ async function startPast(
       const window = { from: new Date(from).toISOString(), to: new Date(to).toISOString() };
       const payload = JSON.stringify({ window, every: 'day', timezone });
       await service.accept({ registration, key: `station-past ${window.from} ${window.to}`, payload });
+      await service.accept({
+        registration: nextRegistration('flareForecastTrigger').name,
+        key: 'station-past forecast',
+        payload: JSON.stringify({ scheduledFor: new Date().toISOString(), timezone, waitForReadings: true }),
+      });
     },
     log,
   });

@@ -50,7 +50,13 @@ export function siteAlarms({
     timezone,
     receiptTimeoutSeconds: RECEIPT_TIMEOUT_SECONDS,
   };
-  const cleanup = { name: 'workdirCleanup', trigger: 'workdirCleanupTrigger', cron: CLEANUP_CRON, timezone };
+  const cleanup = {
+    name: 'workdirCleanup',
+    trigger: 'workdirCleanupTrigger',
+    cron: CLEANUP_CRON,
+    timezone,
+    receiptTimeoutSeconds: RECEIPT_TIMEOUT_SECONDS,
+  };
   const payload = {
     kind: 'raw',
     bucket: influxLocalBucket,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { expect, it, onTestFinished } from 'vitest';
 import { mosquittoPasswordLine } from '../../src/cli/mosquitto-password.ts';
+import { ROOT } from '../deploy/support/images.ts';
 import { localMosquittoConf } from '../deploy/support/mosquitto-conf.ts';
 import { freePort } from '../support/free-port.ts';
 import { accepting } from '../support/mosquitto.ts';
@@ -71,7 +72,10 @@ async function broker() {
     join(folder, 'passwd'),
     [PROVIDER, SENSOR].map(({ username, password }) => `${mosquittoPasswordLine(username, password)}\n`).join(''),
   );
-  await writeFile(join(folder, 'mosquitto.conf'), localMosquittoConf(folder, port));
+  await writeFile(
+    join(folder, 'mosquitto.conf'),
+    localMosquittoConf(join(ROOT, 'deploy/site/mosquitto'), folder, port),
+  );
   let running: ChildProcess;
   const resume = async () => {
     running = spawn(program('mosquitto')!, ['-c', join(folder, 'mosquitto.conf')], { stdio: 'ignore' });

@@ -64,7 +64,7 @@ describeWithKubernetes('Kubernetes', () => {
         await cluster.kubectl(['delete', '--wait', ...target]);
         expect(await versions(namespace)).toEqual([]);
       },
-      MINUTES,
+      5 * MINUTES,
     );
   });
 

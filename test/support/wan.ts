@@ -15,10 +15,6 @@ export class Wan {
   delayMs = 0;
   /** The part of the segments that is lost and sent again. */
   loss = 0;
-  /** How many connections the site has opened to the center. */
-  opened = 0;
-  /** Bytes in both directions. */
-  bytes = 0;
   #cut: Cut = 'none';
   #healed: Promise<void> = Promise.resolve();
   #heal = () => {};
@@ -36,7 +32,6 @@ export class Wan {
   /** The site's end of a way to a service of the center on this loopback port. */
   async to(port: number): Promise<number> {
     const server = createServer((client) => {
-      this.opened += 1;
       if (this.#cut === 'refused') return void client.resetAndDestroy();
       if (this.#cut === 'silent') return void this.#keep(client);
       const service = connect(port, '127.0.0.1');
@@ -78,7 +73,6 @@ export class Wan {
     let way: Promise<void> = Promise.resolve();
     let arrivesAt = 0;
     from.on('data', (bytes: Buffer) => {
-      this.bytes += bytes.length;
       const lost = Math.random() < this.loss ? RETRANSMISSION_MS + 2 * this.delayMs : 0;
       arrivesAt = Math.max(arrivesAt, performance.now() + this.delayMs + lost);
       const at = arrivesAt;
