@@ -13,7 +13,7 @@ import { crc32 } from 'node:zlib';
  * the message that now has its id would lose that one, which is worse than to count twice what a broker sends again
  * that had more under way than half of all ids (Mosquitto up to 2.0.12 does, draining a long queue without answers).
  */
-const WINDOW = 32_768;
+export const REMEMBERED_PACKETS = 32_768;
 
 export class Redeliveries {
   /** By packet id: the digest of the latest message that had it, and its number in the order of arrival (0 = none). */
@@ -30,6 +30,16 @@ export class Redeliveries {
     this.#order[packetId] = this.#count;
   }
 
+  /** What is noted and still counts, in the order of arrival. */
+  notes(): Array<{ packetId: number; digest: number }> {
+    const packetIds: number[] = [];
+    for (let packetId = 1; packetId < this.#order.length; packetId++) {
+      if (this.#order[packetId]! > Math.max(0, this.#count - REMEMBERED_PACKETS)) packetIds.push(packetId);
+    }
+    packetIds.sort((a, b) => this.#order[a]! - this.#order[b]!);
+    return packetIds.map((packetId) => ({ packetId, digest: this.#digests[packetId]! }));
+  }
+
   /** A new connection starts sending again from the oldest unacknowledged message. */
   reconnected(): void {
     this.#repeated = 0;
@@ -38,7 +48,8 @@ export class Redeliveries {
   /** Whether a message that came with DUP is one that was noted. */
   isRepeated(packetId: number, digest: number): boolean {
     const order = this.#order[packetId]!;
-    if (order <= this.#repeated || order <= this.#count - WINDOW || this.#digests[packetId] !== digest) return false;
+    if (order <= this.#repeated || order <= this.#count - REMEMBERED_PACKETS || this.#digests[packetId] !== digest)
+      return false;
     this.#repeated = order;
     return true;
   }

@@ -2,7 +2,7 @@ import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Replaces a file so that after a crash either the old or the new content is there, whole and on disk. */
-export async function writeFileAtomically(file: string, content: string, mode = 0o600): Promise<void> {
+export async function writeFileAtomically(file: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
   const temporary = `${file}.new`;
   const handle = await open(temporary, 'w', mode);
   try {

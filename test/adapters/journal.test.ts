@@ -1,10 +1,11 @@
-import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { FileJournal } from '../../src/adapters/journal/journal.ts';
 import type { Event } from '../../src/core/event.ts';
+import { digestOf } from '../../src/core/redeliveries.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -205,6 +206,38 @@ describe('FileJournal', () => {
     expect(last.books.get('r')).toMatchObject({ received: 2_000, confirmed: 2_000, pending: 0 });
     await last.close();
     expect((await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log')).length).toBeLessThan(3);
+  });
+
+  it('knows the last messages again although their segments are gone, or their list is', async () => {
+    const directory = await temporaryFolder();
+    const body = (n: number) => Buffer.from(`body ${n}`);
+    const append = (journal: FileJournal, n: number, broker: string) => {
+      const packet = { packetId: n, broker };
+      journal.redeliveriesOf(broker).note(n, digestOf('t', body(n)));
+      return journal.append({ registration: 'r', topic: 't', qos: 1, retain: false, body: body(n), ...packet });
+    };
+    const isKnown = (journal: FileJournal, n: number, broker: string) =>
+      journal.redeliveriesOf(broker).isRepeated(n, digestOf('t', body(n)));
+    const first = await openJournal(directory);
+    const events = Array.from({ length: 100 }, (_, n) => append(first, n + 1, n % 2 === 0 ? '' : 'mqtt://other'));
+    await first.durable();
+    first.settle(events, 'confirmed');
+    await first.close();
+    for (let start = 0; start < 2; start++) {
+      const journal = await openJournal(directory);
+      for (const n of [1, 51, 99]) expect(isKnown(journal, n, '')).toBe(true);
+      for (const n of [2, 100]) expect(isKnown(journal, n, 'mqtt://other')).toBe(true);
+      expect(isKnown(journal, 2, '')).toBe(false);
+      await journal.close();
+    }
+    const second = await openJournal(directory);
+    for (let n = 101; n <= 150; n++) append(second, n, '');
+    await second.durable();
+    await second.close();
+    await unlink(join(directory, 'packets'));
+    const third = await openJournal(directory);
+    for (const n of [101, 125, 150]) expect(isKnown(third, n, '')).toBe(true);
+    await third.close();
   });
 
   it('says where the books differ from the log', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { FogwhiskError } from '../../core/errors.ts';
 import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
-import { digestOf, Redeliveries } from '../../core/redeliveries.ts';
+import { digestOf, REMEMBERED_PACKETS, Redeliveries } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
@@ -19,6 +19,7 @@ import {
   sequenceOf,
 } from './event-record.ts';
 import { KnownKeys } from './known-keys.ts';
+import { encodePacketNotes, readPacketNotes } from './packet-notes.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
 
@@ -27,6 +28,7 @@ import { SegmentFates } from './segment-fates.ts';
  *
  *     events/0000000001.log     events in the order of their arrival (storage/segmented-log.ts)
  *     events/0000000001.fates   what became of them (segment-fates.ts)
+ *     packets                   the last messages' packets, up to the segment before the current one (packet-notes.ts)
  *     closed.json               the books and keys of segments that are gone, and which one is being removed
  *     parked/                   parked events (parked-events.ts)
  *
@@ -79,6 +81,8 @@ export class FileJournal implements Journal {
   #unwritten = new Map<number, Buffer[]>();
   #writing: Promise<void> | undefined;
   #current: number;
+  /** The last segment that `packets` knows. */
+  #notedUpTo = 0;
   #nextSequence: number;
   #lastReceivedAt: bigint;
   #roomWaiters: Array<() => void> = [];
@@ -136,13 +140,14 @@ export class FileJournal implements Journal {
       if (problem.setAside) damage.push(problem.setAside);
       report(problem, log);
     };
-    const redeliveries = new Map<number, Redeliveries>();
+    const { redeliveries, upTo: notedUpTo } = await readPacketNotes(join(directory, 'packets'));
     const note = (record: Buffer, position: number) => {
       const { sequence, registration, receivedAt, keyed, topic: key } = decodeEvent(record, position, 0);
       const fates = segments.get(segmentOf(position))!;
       fates.add(sequence, registration, receivedAt, isRedriven(record));
       if (keyed) fates.keys.push(KnownKeys.digest(key));
     };
+    const lastPackets: Buffer[] = [];
     const events = await SegmentedLog.open(
       {
         directory: eventsFolder,
@@ -158,10 +163,7 @@ export class FileJournal implements Journal {
       },
       (record, position) => {
         if (!segments.get(segmentOf(position))!.hasSummary) note(record, position);
-        const packet = packetOf(record);
-        if (!packet) return;
-        const { topic, body } = decodeEvent(record, position, 0);
-        redeliveriesOf(redeliveries, packet.broker).note(packet.packetId, digestOf(topic, body));
+        if (segmentOf(position) > notedUpTo) lastPackets.push(record);
       },
       onProblem,
     );
@@ -176,10 +178,20 @@ export class FileJournal implements Journal {
         at = next;
       }
     }
+    for (const number of unnotedSegments(segments, notedUpTo, events.currentSegment)) {
+      for (let at = number * 2 ** 32; ; ) {
+        const { records, next } = await events.readFrom(at);
+        if (next === at || segmentOf(records[0]?.position ?? next) !== number) break;
+        for (const { payload } of records) notePacket(payload, redeliveries);
+        at = next;
+      }
+    }
+    for (const record of lastPackets) notePacket(record, redeliveries);
     const parked = await ParkedEvents.open(join(directory, 'parked'), onProblem);
     const journal = new FileJournal(options, events, segments, closed, parked, redeliveries, damage);
     // The last segment of an earlier run may be full of settled events only.
     if (segments.get(events.currentSegment)!.hasSummary) journal.#startSegment();
+    journal.#notedUpTo = notedUpTo;
     for (const number of [...segments.keys()]) void journal.#removeIfSettled(number).catch(() => undefined);
     return journal;
   }
@@ -529,6 +541,12 @@ export class FileJournal implements Journal {
     }
   }
 
+  async #notePackets(upTo: number): Promise<void> {
+    const file = join(this.#options.directory, 'packets');
+    await writeFileAtomically(file, encodePacketNotes(this.#redeliveries, upTo));
+    this.#notedUpTo = upTo;
+  }
+
   #startSegment(): void {
     this.#events.startSegment();
     this.#current = this.#events.currentSegment;
@@ -540,13 +558,15 @@ export class FileJournal implements Journal {
     const removed = this.#removal.then(async () => {
       const fates = this.#segments.get(number);
       if (!fates || number === this.#current || fates.settledCount < fates.count) return;
+      // What tells a message that is sent again must not go with it.
+      if (this.#notedUpTo < number) await this.#untilWritten(() => this.#notePackets(this.#current - 1));
       this.#segments.delete(number);
       for (const registration of fates.registrations()) {
         addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
       }
       for (const digest of fates.keys) this.#keys.retire(digest);
       this.#closed.removing = number;
-      await this.#writeClosedUntilWritten();
+      await this.#untilWritten(() => this.#writeClosed());
       await this.#files.get(number)?.close();
       this.#files.delete(number);
       await this.#events.removeSegment(number);
@@ -582,16 +602,16 @@ export class FileJournal implements Journal {
   }
 
   /** A full disk must not end the process, nor let a segment go whose books are not written. */
-  async #writeClosedUntilWritten(): Promise<void> {
+  async #untilWritten(write: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        await this.#writeClosed();
+        await write();
         return;
       } catch (error) {
         if (this.#stopped) throw error;
         this.#options.log.warn(
           { reason: (error as Error).message },
-          'the books of settled events cannot be written; trying again',
+          'what is known of settled events cannot be written; trying again',
         );
         await this.#options.clock.sleep(BOOKS_RETRY_MS);
       }
@@ -638,6 +658,26 @@ export class FileJournal implements Journal {
 
 interface AppendedEvent extends NewEvent {
   readonly keyed?: boolean;
+}
+
+/** The segments behind the current one whose packets are not written down yet and still count. */
+function unnotedSegments(segments: ReadonlyMap<number, SegmentFates>, notedUpTo: number, current: number): number[] {
+  const numbers: number[] = [];
+  let messages = segments.get(current)!.count;
+  for (const [number, { count }] of [...segments].reverse()) {
+    if (number === current) continue;
+    if (number <= notedUpTo || messages >= REMEMBERED_PACKETS) break;
+    numbers.unshift(number);
+    messages += count;
+  }
+  return numbers;
+}
+
+function notePacket(record: Buffer, redeliveries: Map<number, Redeliveries>): void {
+  const packet = packetOf(record);
+  if (!packet) return;
+  const { topic, body } = decodeEvent(record, 0, 0);
+  redeliveriesOf(redeliveries, packet.broker).note(packet.packetId, digestOf(topic, body));
 }
 
 function redeliveriesOf(all: Map<number, Redeliveries>, broker: number): Redeliveries {
