@@ -15,8 +15,7 @@ export interface Event {
   readonly retain: boolean;
   /** It is no message: its key is known to the site once only, and its body is the trigger's payload (a JSON object). */
   readonly keyed: boolean;
-  /** May be a view of a larger piece of memory, which an event that waits must not hold: then it is replaced by a copy. */
-  body: Uint8Array;
+  readonly body: Uint8Array;
   /** Its number among the site's events; later ones have greater numbers. */
   readonly sequence: number;
   /** Where the journal has it, and where the next one may be. */

@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Event, ParkReason } from './event.ts';
+import { JsonBytes } from './json-bytes.ts';
 import { type Registration, triggerSchema } from './registration.ts';
 
 /** Events of one registration that are fired together, under one id for as long as they are repeated. */
@@ -44,7 +44,7 @@ export function batchIdOf(site: string, first: Event): string {
 }
 
 /**
- * The trigger's payload, as JSON text.
+ * The trigger's payload: JSON text in UTF-8.
  * @param injected further members; the event's own win over them, and the registration's
  */
 export function firingPayload(
@@ -52,7 +52,7 @@ export function firingPayload(
   site: string,
   { receipt, parameters }: { readonly receipt: Callback; readonly parameters: Callback },
   injected: Readonly<Record<string, unknown>>,
-): string {
+): Buffer {
   const { batchId, registration, events } = firing;
   const first = events[0]!;
   const extra = membersOf({ ...injected, ...registration.parameters });
@@ -63,27 +63,45 @@ export function firingPayload(
     const type = registration.kind === 'alarm' ? 'alarm' : (ownType ?? 'next');
     const to = events.length > 1 && windowOf(ownPayload(events.at(-1)!))?.to;
     const window = to && { window: { from: windowOf(members)!.from, to } };
-    return `{${extra}${membersOf({ ...members, ...window })}"type":${JSON.stringify(type)},${callbacks},${origin}}`;
+    return Buffer.from(
+      `{${extra}${membersOf({ ...members, ...window })}"type":${JSON.stringify(type)},${callbacks},${origin}}`,
+    );
   }
   if (registration.batch.format === 'compat') {
-    return `{${extra}"type":"message","topic":${JSON.stringify(first.topic)},${bodyJson(first.body)},${messageFields(first)},${callbacks}}`;
+    json.add(`{${extra}"type":"message",${messageFields(first)}`);
+    addBody(first.body);
+    json.add(`,${callbacks}}`);
+    return json.take();
   }
-  // Written piece by piece: a batch's bodies are quoted once and nothing else is copied.
-  const messages = events.map(
-    (event) => `{${messageFields(event)},"topic":${JSON.stringify(event.topic)},${bodyJson(event.body)}}`,
-  );
-  return `{${extra}"type":"messages",${callbacks},${origin},"messages":[${messages.join(',')}]}`;
+  json.add(`{${extra}"type":"messages",${callbacks},${origin},"messages":[`);
+  for (let index = 0; index < events.length; index++) {
+    const event = events[index]!;
+    json.add(`${index === 0 ? '{' : '},{'}${messageFields(event)}`);
+    addBody(event.body);
+  }
+  json.add('}]}');
+  return json.take();
 }
 
-function messageFields({ id, receivedAt, qos, retain }: Event): string {
-  return `"id":"${id}","receivedAt":"${receivedAt}","qos":${qos},"retain":${retain}`;
+/** One payload is written at a time. */
+const json = new JsonBytes();
+
+function messageFields({ id, qos, retain, topic }: Event): string {
+  return `"id":"${id}","receivedAt":"${id}","qos":${qos},"retain":${retain},"topic":${quoted(topic)},"body":`;
 }
 
-function bodyJson(body: Uint8Array): string {
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return isUtf8(body)
-    ? `"body":${JSON.stringify(bytes.toString('utf8'))}`
-    : `"body":"${bytes.toString('base64')}","encoding":"base64"`;
+/** A topic as JSON; most are like the one before. */
+function quoted(topic: string): string {
+  if (topic !== lastQuoted.topic) lastQuoted = { topic, json: JSON.stringify(topic) };
+  return lastQuoted.json;
+}
+
+let lastQuoted = { topic: '', json: '""' };
+
+function addBody(body: Uint8Array): void {
+  if (json.addString(body)) return;
+  const base64 = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64');
+  json.add(`"${base64}","encoding":"base64"`);
 }
 
 /** The members of a JSON object, each with a comma after it. */
@@ -184,13 +202,16 @@ export function parentOf({ batchId, events: [first] }: Firing): string {
 
 /** Applies a receipt to its firing: refused wins over stored, and ids of other firings count for nothing. */
 export function settlementOf(firing: Firing, receipt: Receipt): Settlement {
-  const refused = new Map(receipt.refused.map(({ id, code, message }) => [id, { code, message }]));
+  const refused =
+    receipt.refused.length > 0
+      ? new Map(receipt.refused.map(({ id, code, message }) => [id, { code, message }]))
+      : undefined;
   const stored = receipt.stored === 'all' ? undefined : new Set(receipt.stored);
   const parent = parentOf(firing);
   const settlement = { ...emptySettlement(), next: receipt.next.map((step) => ({ step, parent })) };
   for (const event of firing.events) {
     // The payload of what is no message names no event: it is refused as a whole.
-    const reason = refused.get(event.id) ?? (event.keyed ? refused.get(firing.batchId) : undefined);
+    const reason = refused?.get(event.id) ?? (event.keyed ? refused?.get(firing.batchId) : undefined);
     if (reason) settlement.parked.push({ event, reason });
     else if (!stored || stored.has(event.id)) settlement.confirmed.push(event);
   }

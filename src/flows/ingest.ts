@@ -29,8 +29,6 @@ import { type FiringUnderWay, WaitingEvents } from './waiting-events.ts';
 
 /** Bytes taken and not yet durable, at which the broker is asked to keep the rest. */
 const MAX_UNDURABLE_BYTES = 32 * 1024 * 1024;
-/** Bytes of waiting events' bodies in memory; the rest is read from the journal when it is fired. */
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** How long work that was told to stop may take to do so. */
 const STOP_GRACE_MS = 1_000;
 /** Firings of one registration that may be under way at once, unless it is ordered. */
@@ -51,6 +49,8 @@ export interface IngestParts {
 interface Wanted {
   readonly registration: MqttRegistration;
   readonly identifier: number;
+  /** Its name alone. */
+  readonly names: readonly [string];
 }
 
 /** A broker, and what is wanted from it. */
@@ -62,27 +62,20 @@ interface Source {
   index: TopicIndex<Wanted>;
   /** The connection that the last message came by. */
   connection: number;
-  /** Those of the commit that is under way. */
+  /** Of the messages that are not acknowledged yet, in order, and the journal's ends from which on they may be. */
   tickets: AcknowledgeTicket[];
-}
-
-/** An event, the last of a message's with the ticket; a ticket alone where the journal has the message already. */
-interface Arrival {
-  readonly event: Event | undefined;
-  readonly ticket: AcknowledgeTicket | undefined;
-  readonly source: Source | undefined;
+  ends: number[];
 }
 
 export class Ingest implements EventIntake {
   readonly #parts: IngestParts;
   readonly #waiting = new Map<string, WaitingEvents>();
   readonly #sources = new Map<string, Source>();
-  readonly #bodies = { freeBytes: MAX_BODY_BYTES };
   readonly #copies: Copies | undefined;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
-  /** What arrived and is not yet durable, in order. */
-  #undurable: Arrival[] = [];
+  /** Where the last appended event ends. */
+  #appended = 0;
   #committing = false;
   /** Up to where the journal's events have been put into waiting events. */
   #followed = 0;
@@ -208,7 +201,7 @@ export class Ingest implements EventIntake {
   /** Takes up a registration, and what the journal has of it once firings of an earlier form of it have ended. */
   #register(registration: Registration, ended: Promise<unknown>): void {
     const journalled = this.#started && this.pending(registration.name) > 0;
-    const waiting = new WaitingEvents(registration, this.#bodies, journalled);
+    const waiting = new WaitingEvents(registration, journalled);
     this.#waiting.set(registration.name, waiting);
     if (!journalled) return;
     void this.#track(ended.then(() => this.#refill(waiting)).then(() => this.#dispatch(waiting)));
@@ -240,6 +233,7 @@ export class Ingest implements EventIntake {
       index: new TopicIndex(),
       connection: 0,
       tickets: [],
+      ends: [],
     };
     this.#sources.set(url, source);
     if (this.#started) void this.#open(source);
@@ -254,23 +248,25 @@ export class Ingest implements EventIntake {
   #take(source: Source, message: BrokerMessage): Promise<void> | undefined {
     const { topic, payload: body, qos, retain, ticket } = message;
     const { journal, clock } = this.#parts;
-    if (ticket && isRepeated(source, message, ticket)) {
-      this.#undurable.push({ event: undefined, ticket, source });
-    } else {
+    if (!ticket || !isRepeated(source, message, ticket)) {
       const names = match(source, message);
-      if (names.length === 0 || this.#copies?.isCopy(topic, body, clock.now())) {
+      if (names.length > 0 && this.#copies?.isCopy(topic, body, clock.now())) {
         for (const registration of names) journal.countCopy(registration);
-        this.#undurable.push({ event: undefined, ticket, source });
-      } else {
-        const last = names.length - 1;
-        names.forEach((registration, index) => {
-          const ours = index === last ? ticket : undefined;
-          const packet = ours && { packetId: ours.packetId, broker: source.url };
-          const event = journal.append({ registration, topic, qos, retain, body, ...packet });
-          this.#undurable.push({ event, ticket: ours, source });
-        });
+      } else if (names.length > 0) {
+        for (let index = 0; index < names.length; index++) {
+          const registration = names[index]!;
+          // The packet is noted with the last: then all of them are in the journal.
+          const packetId = index === names.length - 1 ? (ticket?.packetId ?? 0) : 0;
+          const event = { registration, topic, qos, retain, body, packetId, broker: source.url };
+          this.#appended = journal.append(event).end;
+        }
         if (ticket) source.redeliveries.note(ticket.packetId, digestOf(topic, body));
       }
+    }
+    if (ticket) {
+      // Also one that the journal had before: that may not be durable yet.
+      source.tickets.push(ticket);
+      source.ends.push(this.#appended);
     }
     void this.#commit();
     return journal.undurableBytes > MAX_UNDURABLE_BYTES ? journal.durable() : journal.hasRoom();
@@ -280,52 +276,26 @@ export class Ingest implements EventIntake {
   #appendOnce(event: { registration: string; key: string; payload: string }): boolean {
     const appended = this.#parts.journal.appendOnce(event);
     if (!appended) return false;
-    this.#undurable.push({ event: appended, ticket: undefined, source: undefined });
+    this.#appended = appended.end;
     void this.#commit();
     return true;
   }
 
-  /** Acknowledges what is durable, a whole commit of the journal at a time. */
+  /** Acknowledges and follows what is durable, a whole commit of the journal at a time. */
   async #commit(): Promise<void> {
     if (this.#committing) return;
     this.#committing = true;
     const { journal } = this.#parts;
-    while (this.#undurable.length > 0) {
+    do {
       try {
         await journal.durable();
       } catch {
         return; // closed while the disk takes nothing: the broker keeps what is not acknowledged
       }
-      const end = journal.durableEnd;
-      const events: Event[] = [];
-      let count = 0;
-      for (const { event, ticket, source } of this.#undurable) {
-        if (event && event.end > end) break;
-        if (event) events.push(event);
-        if (ticket) source!.tickets.push(ticket);
-        count += 1;
-      }
-      this.#undurable = count === this.#undurable.length ? [] : this.#undurable.slice(count);
-      for (const source of this.#sources.values()) {
-        if (source.tickets.length === 0) continue;
-        source.broker.acknowledge(source.tickets);
-        source.tickets = [];
-      }
-      this.#accept(events);
-    }
+      for (const source of this.#sources.values()) acknowledge(source, journal.durableEnd);
+      void this.#follow();
+    } while (journal.durableEnd < this.#appended);
     this.#committing = false;
-  }
-
-  /** Events that just became durable: put to wait as they are, unless older ones are still to be read from the journal. */
-  #accept(events: readonly Event[]): void {
-    for (const event of events) {
-      if (this.#following || event.position !== this.#followed) {
-        void this.#follow();
-        return;
-      }
-      this.#followed = event.end;
-      this.#wait(event);
-    }
   }
 
   /** Reads the journal's unsettled events up to its durable end. */
@@ -338,24 +308,30 @@ export class Ingest implements EventIntake {
   async #followToEnd(): Promise<void> {
     while (this.#followAgain) {
       this.#followAgain = false;
-      for (;;) {
+      while (this.#followed < this.#parts.journal.durableEnd) {
         const { events, next } = await this.#parts.journal.unsettledFrom(this.#followed);
         if (next === this.#followed) break;
         this.#followed = next;
-        for (const event of events) this.#wait(event);
+        let waiting: WaitingEvents | undefined;
+        for (const event of events) {
+          const before = waiting;
+          waiting = this.#wait(event);
+          if (before && before !== waiting) this.#dispatch(before);
+        }
+        if (waiting) this.#dispatch(waiting);
       }
     }
     this.#following = undefined;
   }
 
-  #wait(event: Event): void {
+  #wait(event: Event): WaitingEvents | undefined {
     const waiting = this.#waiting.get(event.registration) ?? this.#nextStep(event.registration);
     if (!waiting) {
       void this.#track(this.#park([{ event, reason: unregistered(event) }]));
-      return;
+      return undefined;
     }
     waiting.add(event);
-    this.#dispatch(waiting);
+    return waiting;
   }
 
   /** The registration of next steps is made by its first event. */
@@ -364,10 +340,12 @@ export class Ingest implements EventIntake {
     if (!step) return undefined;
     const parent = step.of === undefined ? undefined : this.#waiting.get(step.of)?.registration;
     if (step.of !== undefined && !parent) return undefined;
-    const waiting = new WaitingEvents(nextRegistration(step.trigger, parent), this.#bodies, false);
+    const waiting = new WaitingEvents(nextRegistration(step.trigger, parent), false);
     this.#waiting.set(name, waiting);
     return waiting;
   }
+
+  readonly #ripe = (waiting: WaitingEvents) => this.#dispatch(waiting);
 
   /** Fires what is ripe, as far as firings of this registration are free. */
   #dispatch(waiting: WaitingEvents): void {
@@ -376,7 +354,7 @@ export class Ingest implements EventIntake {
     const limit = registration.ordered ? 1 : FIRINGS_PER_REGISTRATION;
     while (waiting.unclaimed > 0 && waiting.firings.size < limit && !waiting.stopping.signal.aborted) {
       if (!waiting.isFull && !this.#draining && !waiting.lingered) {
-        waiting.linger(() => this.#dispatch(waiting));
+        waiting.linger(this.#ripe);
         return;
       }
       waiting.claims += 1;
@@ -395,13 +373,11 @@ export class Ingest implements EventIntake {
     };
     const take = async () => {
       unclaim();
-      const { events, places } = waiting.takeBatch(fire.maxBytes);
-      const loaded = await journal.load(places);
+      const all = await journal.load(waiting.takeBatch(fire.maxBytes));
       if (waiting.needsRefill) await this.#refill(waiting);
-      const all = loaded.length > 0 ? [...events, ...loaded].sort((a, b) => a.sequence - b.sequence) : events;
       const length = firingLength(waiting.registration, all);
       if (length < all.length) waiting.giveBack(all.slice(length));
-      firing.events = all.slice(0, length);
+      firing.events = length < all.length ? all.slice(0, length) : all;
       if (length < all.length) this.#dispatch(waiting);
       return firing.events;
     };
@@ -488,6 +464,17 @@ function isRepeated(source: Source, { dup, topic, payload }: BrokerMessage, tick
   return dup && source.redeliveries.isRepeated(ticket.packetId, digestOf(topic, payload));
 }
 
+/** Tells the source's broker of the messages that are durable, given the journal's durable end. */
+function acknowledge(source: Source, durableEnd: number): void {
+  const { broker, tickets, ends } = source;
+  const undurable = ends.findIndex((end) => end > durableEnd);
+  const count = undurable < 0 ? ends.length : undurable;
+  if (count === 0) return;
+  source.tickets = tickets.slice(count);
+  source.ends = ends.slice(count);
+  broker.acknowledge(count === tickets.length ? tickets : tickets.slice(0, count));
+}
+
 const NOBODY = [''];
 
 /**
@@ -498,7 +485,7 @@ const NOBODY = [''];
  */
 function match({ index }: Source, { topic, subscriptions }: BrokerMessage): readonly string[] {
   const wanted = index.match(topic);
-  if (wanted.length < 2) return wanted[0] ? [wanted[0].registration.name] : NOBODY;
+  if (wanted.length < 2) return wanted[0]?.names ?? NOBODY;
   const first = new Map<string, number>();
   for (const { registration, identifier } of wanted) {
     if (!first.has(registration.name)) first.set(registration.name, identifier);
@@ -510,9 +497,12 @@ function match({ index }: Source, { topic, subscriptions }: BrokerMessage): read
 
 function indexOf(registrations: readonly MqttRegistration[]): TopicIndex<Wanted> {
   return new TopicIndex(
-    registrations.flatMap((registration) =>
-      registration.topics.map((topic) => [topic, { registration, identifier: subscriptionIdentifier(topic) }] as const),
-    ),
+    registrations.flatMap((registration) => {
+      const names = [registration.name] as const;
+      return registration.topics.map(
+        (topic) => [topic, { registration, identifier: subscriptionIdentifier(topic), names }] as const,
+      );
+    }),
   );
 }
 

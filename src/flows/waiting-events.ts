@@ -3,21 +3,14 @@ import type { Event } from '../core/event.ts';
 import { payloadBytes } from '../core/firing.ts';
 import type { Registration } from '../core/registration.ts';
 
-/** An event, or its place in the journal where its body was let go. */
-type Entry = Event | number;
-
 /** A firing with its events, once it has taken them. */
 export interface FiringUnderWay {
   events: readonly Event[];
   done: Promise<void>;
 }
 
-/** Entries that a registration keeps in memory; the rest is read from the journal when these are fired. */
-const MAX_ENTRIES = 20_000;
-/** How much of the events' bodies all registrations together may keep in memory. */
-export interface BodyBudget {
-  freeBytes: number;
-}
+/** Places that a registration keeps in memory; further ones are looked for in the journal when these are fired. */
+const MAX_PLACES = 20_000;
 
 /** The durable events of one registration that are to be fired, oldest first, and the firings that are under way. */
 export class WaitingEvents {
@@ -29,7 +22,9 @@ export class WaitingEvents {
   claims = 0;
   /** Whether the first event has waited long enough for company. */
   lingered = false;
-  #entries: Entry[] = [];
+  /** Of each event its place in the journal, receive time (ns, as near as a number comes) and size. */
+  #positions: number[] = [];
+  #times: number[] = [];
   #sizes: number[] = [];
   #head = 0;
   #bytes = 0;
@@ -37,21 +32,19 @@ export class WaitingEvents {
   /** The first event that found no room here; everything from there on is in the journal only. */
   #spilledFrom: number | undefined;
   #refilling = false;
-  readonly #budget: BodyBudget;
 
   /** @param journalled whether the journal may hold events of it already, which {@link refill} is to read */
-  constructor(registration: Registration, budget: BodyBudget, journalled: boolean) {
+  constructor(registration: Registration, journalled: boolean) {
     this.registration = registration;
-    this.#budget = budget;
     if (journalled) this.#spilledFrom = 0;
     setMaxListeners(0, this.stopping.signal); // each firing under way listens
   }
 
   /** When the oldest event whose fate is not known was received, ns; undefined if there is none in memory. */
   get oldest(): bigint | undefined {
-    const first = this.#entries[this.#head];
+    const first = this.#times[this.#head];
     const times = [...this.firings].flatMap(({ events }) => events[0]?.receivedAt ?? []);
-    if (typeof first === 'object') times.push(first.receivedAt);
+    if (first !== undefined) times.push(BigInt(first));
     return times.reduce<bigint | undefined>((least, at) => (least === undefined || at < least ? at : least), undefined);
   }
 
@@ -59,17 +52,13 @@ export class WaitingEvents {
   clear(): void {
     this.stopping.abort();
     clearTimeout(this.#timer);
-    for (const [index, entry] of this.#entries.entries()) {
-      if (index >= this.#head && typeof entry === 'object') this.#budget.freeBytes += this.#sizes[index]!;
-    }
-    this.#entries = [];
-    this.#head = 0;
+    this.#keepFrom(this.#positions.length);
     this.#bytes = 0;
     this.#spilledFrom = undefined;
   }
 
   get count(): number {
-    return this.#entries.length - this.#head;
+    return this.#positions.length - this.#head;
   }
 
   /** Events that no firing on its way to the platform will take along. */
@@ -85,7 +74,7 @@ export class WaitingEvents {
 
   add(event: Event): void {
     if (this.#spilledFrom !== undefined) return;
-    if (this.count >= MAX_ENTRIES) {
+    if (this.count >= MAX_PLACES) {
       this.#spilledFrom = event.position;
       return;
     }
@@ -93,61 +82,47 @@ export class WaitingEvents {
   }
 
   /** Calls back once when the first event has lingered. */
-  linger(ripe: () => void): void {
+  linger(ripe: (waiting: WaitingEvents) => void): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.lingered = true;
-      ripe();
+      ripe(this);
     }, this.registration.batch.lingerMs);
   }
 
-  /**
-   * The oldest events, as many as one firing may hold: at least one, if there is one. Those whose bodies were let go
-   * are given by their places in the journal.
-   */
-  takeBatch(platformMaxBytes: number): { events: Event[]; places: number[] } {
+  /** The places in the journal of the oldest events, as many as one firing may hold: at least one, if there is one. */
+  takeBatch(platformMaxBytes: number): number[] {
     const { maxMessages } = this.registration.batch;
     const maxBytes = Math.min(this.registration.batch.maxBytes, platformMaxBytes);
-    const events: Event[] = [];
-    const places: number[] = [];
-    for (let bytes = 0; events.length + places.length < maxMessages && this.count > 0; ) {
-      const size = this.#sizes[this.#head]!;
+    const last = Math.min(this.#positions.length, this.#head + maxMessages);
+    let end = this.#head;
+    for (let bytes = 0; end < last; end++) {
+      const size = this.#sizes[end]!;
       if (bytes > 0 && bytes + size > maxBytes) break;
-      const entry = this.#entries[this.#head]!;
-      this.#head += 1;
-      this.#bytes -= size;
       bytes += size;
-      if (typeof entry === 'number') {
-        places.push(entry);
-      } else {
-        this.#budget.freeBytes += size;
-        events.push(entry);
-      }
+      this.#bytes -= size;
     }
-    if (this.#head > 1_024 && this.#head * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head);
-      this.#sizes = this.#sizes.slice(this.#head);
-      this.#head = 0;
-    }
+    const positions = this.#positions.slice(this.#head, end);
+    this.#head = end;
+    if (this.#head > 1_024 && this.#head * 2 > this.#positions.length) this.#keepFrom(this.#head);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     // What could not come along has waited behind a full batch.
     this.lingered = this.count > 0;
-    return { events, places };
+    return positions;
   }
 
   /** Takes back what {@link takeBatch} gave, and can't be fired with the rest. */
   giveBack(events: readonly Event[]): void {
     const sizes = events.map(payloadBytes);
-    const bytes = sizes.reduce((sum, each) => sum + each, 0);
-    this.#entries.splice(this.#head, 0, ...events);
+    this.#positions.splice(this.#head, 0, ...events.map(({ position }) => position));
+    this.#times.splice(this.#head, 0, ...events.map(({ receivedAt }) => Number(receivedAt)));
     this.#sizes.splice(this.#head, 0, ...sizes);
-    this.#bytes += bytes;
-    this.#budget.freeBytes -= bytes;
+    this.#bytes += sizes.reduce((sum, each) => sum + each, 0);
   }
 
   get needsRefill(): boolean {
-    return this.#spilledFrom !== undefined && !this.#refilling && this.count < MAX_ENTRIES / 2;
+    return this.#spilledFrom !== undefined && !this.#refilling && this.count < MAX_PLACES / 2;
   }
 
   /**
@@ -164,7 +139,7 @@ export class WaitingEvents {
       const { events, next } = await unsettledFrom(position);
       for (const event of events) {
         if (event.position >= followed() || event.registration !== this.registration.name) continue;
-        if (this.count >= MAX_ENTRIES) {
+        if (this.count >= MAX_PLACES) {
           this.#spilledFrom = event.position;
           this.#refilling = false;
           return;
@@ -180,12 +155,16 @@ export class WaitingEvents {
 
   #push(event: Event): void {
     const bytes = payloadBytes(event);
-    const keep = bytes <= this.#budget.freeBytes;
-    if (keep) this.#budget.freeBytes -= bytes;
-    // Copied, since a body is a view of a whole chunk of the socket or the journal.
-    if (keep) event.body = Buffer.from(event.body);
-    this.#entries.push(keep ? event : event.position);
+    this.#positions.push(event.position);
+    this.#times.push(Number(event.receivedAt));
     this.#sizes.push(bytes);
     this.#bytes += bytes;
+  }
+
+  #keepFrom(index: number): void {
+    this.#positions = this.#positions.slice(index);
+    this.#times = this.#times.slice(index);
+    this.#sizes = this.#sizes.slice(index);
+    this.#head = 0;
   }
 }

@@ -37,5 +37,5 @@ export interface Platform {
    * platform does.
    * @param auth the key (UUID:KEY) to fire with; the site's own where absent
    */
-  fire(trigger: string, payload: string, signal: AbortSignal, auth?: string): Promise<FireAnswer>;
+  fire(trigger: string, payload: Buffer, signal: AbortSignal, auth?: string): Promise<FireAnswer>;
 }

@@ -50,6 +50,8 @@ export interface LogOptions {
   readonly above?: number;
   /** Whether opening visits every segment (default) or only the last, whose tail must be checked anyway. */
   readonly visit?: 'all' | 'last';
+  /** How much of what was appended last is kept in memory for {@link SegmentedLog.collect}. Default 0. */
+  readonly keepBytes?: number;
   /** Called when writing starts to fail (with the error) and when it works again (with undefined). */
   readonly onStall?: (error: Error | undefined) => void;
 }
@@ -57,13 +59,19 @@ export interface LogOptions {
 const MAGIC = 'FWLG';
 const VERSION = 1;
 const HEADER_BYTES = 8;
-const RECORD_HEADER_BYTES = 8;
+/** What a record takes besides its payload. */
+export const RECORD_HEADER_BYTES = 8;
 const SEGMENT_UNIT = 2 ** 32;
 /** The unit of `stat`'s blocks. */
 const BLOCK_BYTES = 512;
 const STALL_RETRY_MS = 250;
 /** Records are gathered in memory of this size, which is much cheaper than a buffer each. */
 const CHUNK_BYTES = 64 * 1024;
+/** As many chunks are kept to be filled again. */
+const FREE_CHUNKS = 16;
+/** Records that are collected are read together up to this size, and as far as not more than that lies between two. */
+const COLLECT_BYTES = 256 * 1024;
+const COLLECT_GAP_BYTES = 16 * 1024;
 /** As many commits in a row of fewer records each make it worth while to try lingering. */
 const SMALL_COMMIT = 8;
 /** The largest payload; a larger length on disk is damage. */
@@ -80,12 +88,19 @@ interface Segment {
   holes: number;
 }
 
-/** Records that follow each other in a segment, in pieces of memory. */
-interface PendingWrite {
+/** Memory in which a piece of a segment is gathered, and where that piece begins. */
+interface Chunk {
+  readonly data: Buffer;
   readonly segment: Segment;
   readonly offset: number;
-  readonly pieces: Array<{ readonly chunk: Buffer; readonly from: number; to: number }>;
-  bytes: number;
+  used: number;
+}
+
+/** The part of a chunk that is to be written. */
+interface PendingWrite {
+  readonly chunk: Chunk;
+  readonly from: number;
+  to: number;
 }
 
 export class SegmentedLog {
@@ -99,9 +114,11 @@ export class SegmentedLog {
   readonly #handles = new Map<number, FileHandle>();
   #current: Segment;
   #pending: PendingWrite[] = [];
-  /** Where the next record is gathered, and how much of it is used. */
-  #chunk = Buffer.alloc(0);
-  #chunkUsed = 0;
+  readonly #keepBytes: number;
+  /** What was appended last, oldest first; the next record is gathered in the last of them. */
+  #chunks: Chunk[] = [];
+  #chunkBytes = 0;
+  #freeChunks: Buffer[] = [];
   #pendingBytes = 0;
   #waiters: Array<{ resolve: () => void; reject: (error: Error) => void }> = [];
   #committing: Promise<void> | undefined;
@@ -128,6 +145,7 @@ export class SegmentedLog {
     this.#onStall = options.onStall ?? (() => {});
     for (const segment of segments) this.#segments.set(segment.number, segment);
     this.#above = options.above ?? 0;
+    this.#keepBytes = options.keepBytes ?? 0;
     this.#current = segments.at(-1) ?? this.#addSegment(this.#above + 1);
     this.#durableEnd = endOf(this.#current);
   }
@@ -206,44 +224,57 @@ export class SegmentedLog {
   append(...parts: Uint8Array[]): Position {
     if (this.#closed) throw new Error('the log is closed');
     let payloadBytes = 0;
-    let checksum = 0;
-    for (const part of parts) {
-      payloadBytes += part.length;
-      checksum = crc32(part, checksum);
-    }
+    for (const part of parts) payloadBytes += part.length;
     if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES)
       throw new RangeError(`a record of ${payloadBytes} bytes`);
     const bytes = RECORD_HEADER_BYTES + payloadBytes;
-    if (this.#chunkUsed + bytes > this.#chunk.length) {
-      this.#chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bytes));
-      this.#chunkUsed = 0;
-    }
-    const chunk = this.#chunk;
-    const from = this.#chunkUsed;
-    let to = chunk.writeUInt32LE(payloadBytes, from);
-    to = chunk.writeUInt32LE(checksum, to);
-    for (const part of parts) {
-      chunk.set(part, to);
-      to += part.length;
-    }
-    this.#chunkUsed = to;
     if (this.#current.bytes + bytes > this.#segmentBytes && this.#current.bytes > HEADER_BYTES) this.startSegment();
     const segment = this.#current;
-    const offset = segment.bytes;
-    let write = this.#pending.at(-1);
-    if (write?.segment !== segment) {
-      write = { segment, offset, pieces: [], bytes: 0 };
-      this.#pending.push(write);
+    const chunk = this.#chunkFor(segment, bytes);
+    const { data, used: from } = chunk;
+    let to = from + RECORD_HEADER_BYTES;
+    for (const part of parts) {
+      data.set(part, to);
+      to += part.length;
     }
-    const last = write.pieces.at(-1);
-    if (last?.chunk === chunk && last.to === from) last.to = to;
-    else write.pieces.push({ chunk, from, to });
-    write.bytes += bytes;
+    data.writeUInt32LE(payloadBytes, from);
+    data.writeUInt32LE(crc32(data.subarray(from + RECORD_HEADER_BYTES, to)), from + 4);
+    chunk.used = to;
+    const last = this.#pending.at(-1);
+    if (last?.chunk === chunk) last.to = to;
+    else this.#pending.push({ chunk, from, to });
+    const offset = segment.bytes;
     segment.bytes += bytes;
     this.#pendingBytes += bytes;
     this.#pendingRecords += 1;
     this.#schedule();
     return segment.number * SEGMENT_UNIT + offset;
+  }
+
+  /** The chunk where a record of so many bytes goes. */
+  #chunkFor(segment: Segment, bytes: number): Chunk {
+    const last = this.#chunks.at(-1);
+    if (last?.segment === segment && last.used + bytes <= last.data.length) return last;
+    const data =
+      (bytes <= CHUNK_BYTES && this.#freeChunks.pop()) || Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bytes));
+    const chunk = { data, segment, offset: segment.bytes, used: 0 };
+    this.#chunks.push(chunk);
+    this.#chunkBytes += data.length;
+    return chunk;
+  }
+
+  /** Lets go of the oldest chunks that are durable, so far as there is more than is to be kept. */
+  #trimChunks(): void {
+    let gone = 0;
+    while (this.#chunkBytes > this.#keepBytes && gone < this.#chunks.length - 1) {
+      const chunk = this.#chunks[gone]!;
+      const { data } = chunk;
+      if (endOfChunk(chunk) > this.#durableEnd) break;
+      if (data.length === CHUNK_BYTES && this.#freeChunks.length < FREE_CHUNKS) this.#freeChunks.push(data);
+      this.#chunkBytes -= data.length;
+      gone += 1;
+    }
+    if (gone > 0) this.#chunks.splice(0, gone);
   }
 
   /** Resolves when everything appended before this call is on disk; rejects only if the log is closed before that. */
@@ -267,6 +298,99 @@ export class SegmentedLog {
       throw new Error(`${segmentName(number)} has a damaged record at ${offset}`);
     }
     return payload;
+  }
+
+  /** As {@link readFrom}, of records that are in memory still; undefined where they are not, or none is durable. */
+  recallFrom(from: Position): { records: LogRecord[]; next: Position } | undefined {
+    const index = this.#chunks.findIndex((chunk) => endOfChunk(chunk) > from);
+    const chunk = this.#chunks[index];
+    if (!chunk) return undefined;
+    const start = startOfChunk(chunk);
+    const before = this.#chunks[index - 1];
+    if (from < start && (!before || endOfChunk(before) !== from)) return undefined;
+    const begin = Math.max(from, start);
+    const end = Math.min(endOfChunk(chunk), this.#durableEnd);
+    if (end <= begin) return undefined;
+    const data = Buffer.from(chunk.data.subarray(begin - start, end - start));
+    const records: LogRecord[] = [];
+    for (let offset = 0; offset < data.length; ) {
+      const payloadFrom = offset + RECORD_HEADER_BYTES;
+      const position = begin + offset;
+      offset = payloadFrom + data.readUInt32LE(offset);
+      records.push({ position, payload: data.subarray(payloadFrom, offset) });
+    }
+    return { records, next: end };
+  }
+
+  /**
+   * Hands durable records, whose positions are given in ascending order, to `visit`: as the bytes of `data` from `from`
+   * to `to`, which belong to the caller. What was removed or is damaged is left out; damage is reported.
+   */
+  async collect(
+    positions: readonly Position[],
+    visit: (position: Position, data: Buffer, from: number, to: number) => void,
+  ): Promise<void> {
+    for (let index = 0; index < positions.length; ) {
+      const first = positions[index]!;
+      const number = segmentOf(first);
+      if (!this.#segments.has(number)) {
+        index += 1;
+        continue;
+      }
+      const chunk = this.#chunks.findLast((each) => startOfChunk(each) <= first && first < endOfChunk(each));
+      const source = chunk
+        ? { data: chunk.data, offset: chunk.offset, end: chunk.used }
+        : await this.#readTogether(positions, index);
+      // Copied, since a chunk is filled again, and what is read may be more than is wanted.
+      const found: Array<{ position: Position; from: number; to: number }> = [];
+      let bytes = 0;
+      for (; index < positions.length; index++) {
+        const position = positions[index]!;
+        const from = position - number * SEGMENT_UNIT - source.offset;
+        if (from >= source.end) break;
+        const to = chunk ? from + RECORD_HEADER_BYTES + source.data.readUInt32LE(from) : recordEnd(source.data, from);
+        if (to === undefined) break;
+        found.push({ position, from: from + RECORD_HEADER_BYTES, to });
+        bytes += to - from - RECORD_HEADER_BYTES;
+      }
+      const copy = Buffer.allocUnsafe(bytes);
+      let at = 0;
+      for (const { position, from, to } of found) {
+        source.data.copy(copy, at, from, to);
+        visit(position, copy, at, at + to - from);
+        at += to - from;
+      }
+      if (found.length > 0) continue;
+      // A record too large to be read with others, a hole or damage.
+      const { records } = await this.readFrom(first);
+      const payload = records[0]?.position === first ? Buffer.from(records[0].payload) : undefined;
+      if (payload) visit(first, payload, 0, payload.length);
+      index += 1;
+    }
+  }
+
+  /** Reads the bytes of a segment that hold the record at `positions[index]`, and those after it that lie near. */
+  async #readTogether(
+    positions: readonly Position[],
+    index: number,
+  ): Promise<{ data: Buffer; offset: number; end: number }> {
+    const first = positions[index]!;
+    let last = first;
+    for (let next = index + 1; next < positions.length; next++) {
+      const position = positions[next]!;
+      if (position - last > COLLECT_GAP_BYTES || position - first > COLLECT_BYTES) break;
+      last = position;
+    }
+    const number = segmentOf(first);
+    const offset = first % SEGMENT_UNIT;
+    const end = Math.min(this.segmentSize(number), (last % SEGMENT_UNIT) + COLLECT_GAP_BYTES);
+    const read = async () => readRange(await this.#handle(number), offset, end);
+    const data = await read().catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EBADF') throw error;
+      // The segment was compacted or removed in between.
+      return this.#segments.has(number) ? read() : Buffer.alloc(0);
+    });
+    return { data, offset, end: data.length };
   }
 
   /**
@@ -448,9 +572,10 @@ export class SegmentedLog {
     this.#waiters = [];
     this.#committing = this.#writeUntilDurable(writes).then(
       () => {
-        const last = writes.at(-1)!;
-        this.#durableEnd = last.segment.number * SEGMENT_UNIT + last.offset + last.bytes;
+        const { chunk, to } = writes.at(-1)!;
+        this.#durableEnd = startOfChunk(chunk) + to;
         this.#pendingBytes -= bytes;
+        this.#trimChunks();
         this.#commits += 1;
         for (const waiter of waiters) waiter.resolve();
       },
@@ -470,7 +595,7 @@ export class SegmentedLog {
   async #writeUntilDurable(writes: PendingWrite[]): Promise<void> {
     for (;;) {
       try {
-        for (const write of writes) await this.#write(write);
+        await this.#write(writes);
         if (this.#stalledBy) {
           this.#stalledBy = undefined;
           this.#onStall(undefined);
@@ -485,17 +610,14 @@ export class SegmentedLog {
     }
   }
 
-  async #write({ segment, offset, pieces }: PendingWrite): Promise<void> {
-    const handle = await this.#handle(segment.number);
-    let at = offset;
-    for (const { chunk, from, to } of pieces) {
+  async #write(writes: readonly PendingWrite[]): Promise<void> {
+    for (const [index, { chunk, from, to }] of writes.entries()) {
+      const handle = await this.#handle(chunk.segment.number);
       for (let next = from; next < to; ) {
-        const { bytesWritten } = await handle.write(chunk, next, to - next, at);
-        next += bytesWritten;
-        at += bytesWritten;
+        next += (await handle.write(chunk.data, next, to - next, chunk.offset + next)).bytesWritten;
       }
+      if (writes[index + 1]?.chunk.segment !== chunk.segment) await handle.datasync();
     }
-    await handle.datasync();
   }
 
   async #handle(number: number): Promise<FileHandle> {
@@ -632,6 +754,14 @@ function nextRecord(data: Buffer, from: number): number | undefined {
     if (searched > MAX_SEARCH_BYTES) return data.length;
   }
   return undefined;
+}
+
+function startOfChunk({ segment, offset }: Chunk): Position {
+  return segment.number * SEGMENT_UNIT + offset;
+}
+
+function endOfChunk(chunk: Chunk): Position {
+  return startOfChunk(chunk) + chunk.used;
 }
 
 function endOf({ number, bytes }: Segment): Position {

@@ -392,7 +392,7 @@ describe('what the provider fires is what the action takes, and what the action 
       },
       {},
     );
-    expect(await main(JSON.parse(payload))).toMatchObject({ ok: true });
+    expect(await main(JSON.parse(payload.toString()))).toMatchObject({ ok: true });
     const { confirmed, parked } = settlementOf(firing, receiptSchema.parse(fake.receipts[0]));
     return {
       confirmed: confirmed.map(({ sequence }) => sequence),

@@ -47,9 +47,9 @@ class FakePlatform implements Platform {
   answer: FireAnswer = { kind: 'accepted', activationId: 'x' };
   readonly bodies: string[] = [];
 
-  fire(_trigger: string, payload: string): Promise<FireAnswer> {
+  fire(_trigger: string, payload: Buffer): Promise<FireAnswer> {
     if (this.answer.kind === 'accepted') {
-      const { messages } = JSON.parse(payload) as { messages: Array<{ body: string }> };
+      const { messages } = JSON.parse(payload.toString()) as { messages: Array<{ body: string }> };
       this.bodies.push(...messages.map(({ body }) => body));
     }
     return Promise.resolve(this.answer);

@@ -54,7 +54,7 @@ async function site(directory: string, registrations: readonly Registration[], a
   const arrived: Array<() => void> = [];
   const platform: Platform = {
     fire(trigger, text, _signal, auth): Promise<FireAnswer> {
-      const firing = { trigger, auth, payload: JSON.parse(text) as Fired['payload'] };
+      const firing = { trigger, auth, payload: JSON.parse(text.toString()) as Fired['payload'] };
       fired.push(firing);
       const receipt = answer(firing);
       if (receipt) {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished, test } from 'vitest';
 import { cyclesOf, FlareSite, type StoreAccess } from '../support/flare-site.ts';
-import { describeWith } from '../support/programs.ts';
+import { describeLong, describeWith } from '../support/programs.ts';
 import { startSshd } from '../support/sshd.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { startVersitygw } from '../support/versitygw.ts';
@@ -19,7 +19,7 @@ async function runTwoDays(store: StoreAccess): Promise<void> {
   for (const cycle of cycles) await flare.expectWhole(cycle);
 }
 
-describeWith(['sshd', 'git'], 'working directories in git+ssh:', () => {
+describeLong('working directories in git+ssh:', () => {
   test('two lakes, two cycles at once', async () => {
     const [sshd, folder] = await Promise.all([startSshd(), temporaryFolder()]);
     onTestFinished(() => sshd.stop());

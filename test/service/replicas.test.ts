@@ -9,7 +9,7 @@ import { Provider } from '../support/provider.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 /** REPLICA_SECONDS=600 makes it the long run. */
-const SECONDS = Number(process.env.REPLICA_SECONDS ?? 60);
+const SECONDS = Number(process.env.REPLICA_SECONDS ?? 30);
 const MESSAGES_PER_SECOND = 200;
 /** Each rings every second. */
 const ALARMS = 17;

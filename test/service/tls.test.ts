@@ -100,7 +100,7 @@ describeWith(['openssl'], 'TLS', () => {
       const { secureContext } = await loadTls(loadConfig(undefined, settings));
       const platform = new OpenwhiskPlatform(url, FakeOpenwhisk.auth, secureContext);
       onTestFinished(() => platform.close());
-      return platform.fire('t', '{"messages":[]}', AbortSignal.timeout(10_000));
+      return platform.fire('t', Buffer.from('{"messages":[]}'), AbortSignal.timeout(10_000));
     };
     const trusting = { tlsCaFile: authority.certFile };
     expect(await fire(`https://localhost:${port}`, trusting)).toMatchObject({ kind: 'accepted' });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openStore } from '../../actions/shared/workdir/store.ts';
 import { alterInGit } from '../actions/workdir/alter-in-git.ts';
 import { keyFor, put, type Subject, storeContract } from '../actions/workdir/store-contract.ts';
-import { describeWith } from '../support/programs.ts';
+import { describeLong, describeWith } from '../support/programs.ts';
 import { type Sshd, startSshd } from '../support/sshd.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -41,7 +41,7 @@ describeWith(['git', 'ssh', 'sshd', 'ssh-keygen'], 'git+ssh: bare repositories b
     storeContract(() => prepare({ 'uploadpack.allowFilter': 'true', 'uploadpack.allowAnySHA1InWant': 'true' }));
   });
 
-  describe('as git init leaves them', () => {
+  describeLong('git+ssh: bare repositories as git init leaves them', () => {
     storeContract(() => prepare({}));
   });
 

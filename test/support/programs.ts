@@ -16,6 +16,13 @@ export function program(name: string): string | undefined {
   return undefined;
 }
 
+/** Suites of several minutes run with `LONG_TESTS=1` only, and say so. */
+export function describeLong(title: string, suite: () => void): void {
+  if (process.env.LONG_TESTS === '1') return void describe(title, suite);
+  console.warn(`skipped: ${title}: takes minutes, and runs with LONG_TESTS=1`);
+  describe.skip(`${title} (LONG_TESTS=1)`, suite);
+}
+
 /**
  * A suite that needs outside programs. Where one is absent it is skipped and says so;
  * under `REQUIRE_SERVICES=1` the absence fails.

@@ -1,6 +1,8 @@
 import { crc32 } from 'node:zlib';
 import type { Event } from '../../core/event.ts';
+import { RepeatedText } from '../../core/repeated-text.ts';
 import type { NewEvent } from '../../ports/journal.ts';
+import { RECORD_HEADER_BYTES } from '../../storage/segmented-log.ts';
 
 /**
  * An event in the journal: sequence (u48le), receive time in ns (u64le), flags (u8: QoS in bits 0-1, retain in bit 2,
@@ -21,20 +23,29 @@ export function flagsOf({ qos, retain, broker }: NewEvent, { redriven = false, k
 
 /** Two texts of 65,535 bytes, and what else there is. */
 const scratch = Buffer.allocUnsafeSlow(2 * 65_536 + 64);
+const scratchView = new DataView(scratch.buffer);
+/** The texts that `scratch` holds, most often those of the next event too, and where they end. */
+const scratchTexts = { registration: '', topic: '', end: 0 };
 
 /**
  * The record of an event but for its body, which is appended after it as it came. Good until the next call.
  * @param flags of {@link flagsOf}
  */
 export function encodeEventHead(event: NewEvent, flags: number, sequence: number, receivedAt: bigint): Buffer {
-  scratch.writeUIntLE(sequence, 0, 6);
-  scratch.writeBigUInt64LE(receivedAt, 6);
+  scratchView.setUint32(0, sequence % 2 ** 32, true);
+  scratchView.setUint16(4, sequence / 2 ** 32, true);
+  scratchView.setBigUint64(6, receivedAt, true);
   scratch[14] = flags;
-  scratch.writeUInt16LE(event.packetId ?? 0, 15);
-  const registrationEnd = FIXED_BYTES + 2 + scratch.write(event.registration, FIXED_BYTES + 2, 65_535, 'utf8');
-  scratch.writeUInt16LE(registrationEnd - FIXED_BYTES - 2, FIXED_BYTES);
-  let end = registrationEnd + 2 + scratch.write(event.topic, registrationEnd + 2, 65_535, 'utf8');
-  scratch.writeUInt16LE(end - registrationEnd - 2, registrationEnd);
+  scratchView.setUint16(15, event.packetId ?? 0, true);
+  const { registration, topic } = event;
+  if (scratchTexts.end === 0 || registration !== scratchTexts.registration || topic !== scratchTexts.topic) {
+    const registrationEnd = FIXED_BYTES + 2 + scratch.write(registration, FIXED_BYTES + 2, 65_535, 'utf8');
+    scratch.writeUInt16LE(registrationEnd - FIXED_BYTES - 2, FIXED_BYTES);
+    const end = registrationEnd + 2 + scratch.write(topic, registrationEnd + 2, 65_535, 'utf8');
+    scratch.writeUInt16LE(end - registrationEnd - 2, registrationEnd);
+    Object.assign(scratchTexts, { registration, topic, end });
+  }
+  let { end } = scratchTexts;
   if (event.broker) end = scratch.writeUInt32LE(brokerNumber(event.broker), end);
   return scratch.subarray(0, end);
 }
@@ -61,20 +72,20 @@ export function packetOf(record: Buffer): { packetId: number; broker: number } |
   return { packetId, broker: record[14]! & OTHER_BROKER ? record.readUInt32LE(topicEndOf(record)) : 0 };
 }
 
-/** An event as the journal has it. What can be told from the rest is not kept: there are many of them. */
-export class JournalEvent implements Event {
+/** An event that was just appended. */
+export class AppendedEvent implements Event {
   readonly receivedAt: bigint;
   readonly registration: string;
   readonly topic: string;
+  readonly body: Uint8Array;
   readonly sequence: number;
   readonly position: number;
   readonly #flags: number;
   readonly #bytes: number;
-  body: Uint8Array;
 
-  /** @param bytes size of its record */
+  /** @param bytes size of its record in the log, the record's own header included */
   constructor(
-    { registration, topic, body }: Pick<NewEvent, 'registration' | 'topic' | 'body'>,
+    { registration, topic, body }: NewEvent,
     flags: number,
     sequence: number,
     receivedAt: bigint,
@@ -84,11 +95,11 @@ export class JournalEvent implements Event {
     this.receivedAt = receivedAt;
     this.registration = registration;
     this.topic = topic;
+    this.body = body;
     this.sequence = sequence;
     this.position = position;
     this.#flags = flags;
     this.#bytes = bytes;
-    this.body = body;
   }
 
   get id(): string {
@@ -112,23 +123,84 @@ export class JournalEvent implements Event {
   }
 }
 
-/** @param bytes size of the record in the log, its own header included */
-export function decodeEvent(record: Buffer, position: number, bytes: number): JournalEvent {
-  const flags = record[14]!;
-  const registrationEnd = FIXED_BYTES + 2 + record.readUInt16LE(FIXED_BYTES);
-  const topicEnd = registrationEnd + 2 + record.readUInt16LE(registrationEnd);
-  return new JournalEvent(
-    {
-      registration: record.toString('utf8', FIXED_BYTES + 2, registrationEnd),
-      topic: record.toString('utf8', registrationEnd + 2, topicEnd),
-      body: record.subarray(flags & OTHER_BROKER ? topicEnd + 4 : topicEnd),
-    },
-    flags,
-    sequenceOf(record),
-    record.readBigUInt64LE(6),
-    position,
-    bytes,
-  );
+const registrationTexts = new RepeatedText();
+const topicTexts = new RepeatedText();
+
+/** An event as its record tells it: while it is fired, there are thousands of them. */
+class RecordedEvent implements Event {
+  readonly position: number;
+  /** The record is the bytes of #data from #from to #to. */
+  readonly #data: Buffer;
+  readonly #from: number;
+  readonly #to: number;
+
+  constructor(position: number, data: Buffer, from: number, to: number) {
+    this.position = position;
+    this.#data = data;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  get id(): string {
+    return this.receivedAt.toString();
+  }
+
+  get receivedAt(): bigint {
+    return this.#data.readBigUInt64LE(this.#from + 6);
+  }
+
+  get sequence(): number {
+    return this.#data.readUIntLE(this.#from, 6);
+  }
+
+  get registration(): string {
+    return registrationTexts.read(this.#data, this.#from + FIXED_BYTES + 2, this.#registrationEnd);
+  }
+
+  get topic(): string {
+    return topicTexts.read(this.#data, this.#registrationEnd + 2, this.#topicEnd);
+  }
+
+  get qos(): 0 | 1 | 2 {
+    return (this.#flags & 3) as 0 | 1 | 2;
+  }
+
+  get retain(): boolean {
+    return (this.#flags & RETAIN) !== 0;
+  }
+
+  get keyed(): boolean {
+    return (this.#flags & KEYED) !== 0;
+  }
+
+  get body(): Buffer {
+    return this.#data.subarray(this.#flags & OTHER_BROKER ? this.#topicEnd + 4 : this.#topicEnd, this.#to);
+  }
+
+  get end(): number {
+    return this.position + RECORD_HEADER_BYTES + this.#to - this.#from;
+  }
+
+  get #flags(): number {
+    return this.#data[this.#from + 14]!;
+  }
+
+  get #registrationEnd(): number {
+    return this.#from + FIXED_BYTES + 2 + this.#data.readUInt16LE(this.#from + FIXED_BYTES);
+  }
+
+  get #topicEnd(): number {
+    const registrationEnd = this.#registrationEnd;
+    return registrationEnd + 2 + this.#data.readUInt16LE(registrationEnd);
+  }
+}
+
+/**
+ * The event of a record, which it is a view of.
+ * @param position of the record in the log
+ */
+export function decodeEvent(data: Buffer, position: number, from = 0, to = data.length): Event {
+  return new RecordedEvent(position, data, from, to);
 }
 
 function topicEndOf(record: Buffer): number {

@@ -7,14 +7,14 @@ import { digestOf, REMEMBERED_PACKETS, Redeliveries } from '../../core/redeliver
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
-import { type LogProblem, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
+import { type LogProblem, RECORD_HEADER_BYTES, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
 import {
+  AppendedEvent,
   brokerNumber,
   decodeEvent,
   encodeEventHead,
   flagsOf,
   isRedriven,
-  JournalEvent,
   packetOf,
   sequenceOf,
 } from './event-record.ts';
@@ -62,6 +62,8 @@ export interface FileJournalOptions {
 
 /** As many of the newest segments are left as they are: most of them will soon be settled as a whole. */
 const UNCOMPACTED_SEGMENTS = 4;
+/** Of the newest events, so that they need not be read from the disk when they are fired. */
+const KEPT_BYTES = 4 * 1024 * 1024;
 const BOOKS_RETRY_MS = 500;
 const VERSION = 1;
 
@@ -142,7 +144,7 @@ export class FileJournal implements Journal {
     };
     const { redeliveries, upTo: notedUpTo } = await readPacketNotes(join(directory, 'packets'));
     const note = (record: Buffer, position: number) => {
-      const { sequence, registration, receivedAt, keyed, topic: key } = decodeEvent(record, position, 0);
+      const { sequence, registration, receivedAt, keyed, topic: key } = decodeEvent(record, position);
       const fates = segments.get(segmentOf(position))!;
       fates.add(sequence, registration, receivedAt, isRedriven(record));
       if (keyed) fates.keys.push(KnownKeys.digest(key));
@@ -152,6 +154,7 @@ export class FileJournal implements Journal {
       {
         directory: eventsFolder,
         visit: 'last',
+        keepBytes: KEPT_BYTES,
         // The number of a removed segment must not be given again while closed.json names it.
         above: closed.removing ?? 0,
         ...(options.segmentBytes && { segmentBytes: options.segmentBytes }),
@@ -218,7 +221,7 @@ export class FileJournal implements Journal {
     return redeliveriesOf(this.#redeliveries, brokerNumber(broker));
   }
 
-  append(event: AppendedEvent): Event {
+  append(event: MarkedEvent): Event {
     const now = this.#options.clock.now();
     this.#lastReceivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
     const books = this.#booksOf(event.registration);
@@ -248,7 +251,7 @@ export class FileJournal implements Journal {
     this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
   }
 
-  #append(event: AppendedEvent, receivedAt: bigint, marks: { redriven?: boolean }): Event {
+  #append(event: MarkedEvent, receivedAt: bigint, marks: { redriven?: boolean }): Event {
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
     const { keyed = false } = event;
@@ -261,7 +264,8 @@ export class FileJournal implements Journal {
     const fates = this.#segments.get(segment)!;
     fates.add(sequence, event.registration, receivedAt, redriven);
     if (keyed) fates.keys.push(KnownKeys.digest(event.topic));
-    return new JournalEvent(event, flags, sequence, receivedAt, position, 8 + head.length + event.body.length);
+    const bytes = RECORD_HEADER_BYTES + head.length + event.body.length;
+    return new AppendedEvent(event, flags, sequence, receivedAt, position, bytes);
   }
 
   durable(): Promise<void> {
@@ -273,29 +277,21 @@ export class FileJournal implements Journal {
   }
 
   async unsettledFrom(position: number): Promise<{ events: Event[]; next: number }> {
-    const { records, next } = await this.#events.readFrom(position);
+    const { records, next } = this.#events.recallFrom(position) ?? (await this.#events.readFrom(position));
     const events: Event[] = [];
     for (const { position, payload } of records) {
       if (this.#segments.get(segmentOf(position))?.isSettled(sequenceOf(payload))) continue;
-      events.push(decodeEvent(payload, position, 8 + payload.length));
+      events.push(decodeEvent(payload, position));
     }
     return { events, next };
   }
 
   async load(positions: readonly number[]): Promise<Event[]> {
     const events: Event[] = [];
-    for (let index = 0; index < positions.length; ) {
-      const first = positions[index]!;
-      const { records } = await this.#events.readFrom(first);
-      const found = new Map(records.map(({ position, payload }) => [position, payload]));
-      // One read serves all that lie close together.
-      do {
-        const position = positions[index]!;
-        const payload = found.get(position);
-        if (payload) events.push(decodeEvent(payload, position, 8 + payload.length));
-        index += 1;
-      } while (index < positions.length && found.has(positions[index]!));
-    }
+    await this.#events.collect(positions, (position, data, from, to) => {
+      const event = decodeEvent(data, position, from, to);
+      if (this.#segments.get(segmentOf(position))?.isSettled(event.sequence) === false) events.push(event);
+    });
     return events;
   }
 
@@ -381,7 +377,7 @@ export class FileJournal implements Journal {
       for (let at = number * 2 ** 32; this.#isWhole(number); ) {
         const { records, next } = await this.#events.readFrom(at);
         if (next === at || segmentOf(records[0]?.position ?? at) !== number) break;
-        for (const { payload } of records) held.push(decodeEvent(payload, 0, 0));
+        for (const { payload } of records) held.push(decodeEvent(payload, 0));
         at = next;
       }
       if (!this.#isWhole(number)) continue;
@@ -441,12 +437,16 @@ export class FileJournal implements Journal {
 
   #settle(events: readonly Event[], fate: Fate): void {
     const groups = new Map<string, { segment: number; registration: string; sequences: number[] }>();
+    let group: { segment: number; registration: string; sequences: number[] } | undefined;
     for (const { position, registration, sequence } of events) {
       const segment = segmentOf(position);
-      const key = `${segment} ${registration}`;
-      const group = groups.get(key);
-      if (group) group.sequences.push(sequence);
-      else groups.set(key, { segment, registration, sequences: [sequence] });
+      // Most are of the same as the one before, which is cheaper to see than to look up.
+      if (group?.segment !== segment || group.registration !== registration) {
+        const key = `${segment} ${registration}`;
+        group = groups.get(key) ?? { segment, registration, sequences: [] };
+        groups.set(key, group);
+      }
+      group.sequences.push(sequence);
     }
     for (const { segment, registration, sequences } of groups.values()) {
       const fates = this.#segments.get(segment);
@@ -656,7 +656,7 @@ export class FileJournal implements Journal {
   }
 }
 
-interface AppendedEvent extends NewEvent {
+interface MarkedEvent extends NewEvent {
   readonly keyed?: boolean;
 }
 
@@ -676,7 +676,7 @@ function unnotedSegments(segments: ReadonlyMap<number, SegmentFates>, notedUpTo:
 function notePacket(record: Buffer, redeliveries: Map<number, Redeliveries>): void {
   const packet = packetOf(record);
   if (!packet) return;
-  const { topic, body } = decodeEvent(record, 0, 0);
+  const { topic, body } = decodeEvent(record, 0);
   redeliveriesOf(redeliveries, packet.broker).note(packet.packetId, digestOf(topic, body));
 }
 

@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { RepeatedText } from '../../core/repeated-text.ts';
 
 /**
  * A connection to a broker from which PUBLISH packets are taken out as they come, decoded; all others pass. MQTT.js, which
@@ -39,7 +40,8 @@ export class PublishStream extends Duplex {
   /** How many bytes the packet that #rest begins with has, as far as known. */
   #wanted = 0;
   #held = false;
-  readonly #topics = new TopicReader();
+  /** Most messages come on the topic of the one before. */
+  readonly #topics = new RepeatedText();
 
   constructor(socket: Duplex, options: PublishStreamOptions) {
     super();
@@ -217,19 +219,5 @@ function propertySize(data: Buffer, kind: number, at: number, end: number): numb
       return text(at) + text(at + text(at));
     default:
       return undefined;
-  }
-}
-
-/** Most messages come on the topic of the one before: its text need not be made again. */
-class TopicReader {
-  #bytes = Buffer.alloc(0);
-  #text = '';
-
-  read(data: Buffer, from: number, to: number): string {
-    if (to - from !== this.#bytes.length || data.compare(this.#bytes, 0, to - from, from, to) !== 0) {
-      this.#bytes = Buffer.from(data.subarray(from, to));
-      this.#text = this.#bytes.toString('utf8');
-    }
-    return this.#text;
   }
 }

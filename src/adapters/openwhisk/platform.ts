@@ -43,7 +43,7 @@ export class OpenwhiskPlatform implements Platform {
     });
   }
 
-  async fire(trigger: string, payload: string, signal: AbortSignal, auth?: string): Promise<FireAnswer> {
+  async fire(trigger: string, payload: Buffer, signal: AbortSignal, auth?: string): Promise<FireAnswer> {
     try {
       const { statusCode, headers, body } = await this.#pool.request({
         method: 'POST',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe } from 'vitest';
-import { program } from '../../support/programs.ts';
+import { describeLong, program } from '../../support/programs.ts';
 import { buildImage, IMAGE, ROOT } from './images.ts';
 
 const run = promisify(execFile);
@@ -19,7 +19,7 @@ const PROGRAMS = ['kubectl', 'kube-apiserver', 'kubelet', 'containerd', 'influxd
 export function describeWithKubernetes(title: string, suite: () => void): void {
   const absent = PROGRAMS.filter((name) => !program(name));
   if (existsSync(KUBE) && absent.length === 0) {
-    describe(title, suite);
+    describeLong(title, suite);
     return;
   }
   console.warn(`skipped: ${title}: needs ../shared/services/kube, and on PATH ${absent.join(', ') || 'nothing more'}`);
