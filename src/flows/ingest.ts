@@ -301,7 +301,8 @@ export class Ingest implements EventIntake {
   /** Reads the journal's unsettled events up to its durable end. */
   #follow(): Promise<void> {
     this.#followAgain = true;
-    this.#following ??= this.#followToEnd();
+    // Not at once: it may end without waiting for anything, and must find its promise here to take it away.
+    this.#following ??= Promise.resolve().then(() => this.#followToEnd());
     return this.#following;
   }
 

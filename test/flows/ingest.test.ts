@@ -156,4 +156,20 @@ describe('Ingest', () => {
     expect(second.broker.acknowledged).toEqual([2, 3, 4, 2]);
     await second.journal.close();
   });
+
+  it('goes on with what comes after a commit that brought nothing new', async () => {
+    const { journal, broker, platform, ingest } = await site(await temporaryFolder(), [{ topic: 'a' }]);
+    const confirmed = async (count: number) => {
+      while (journal.books.get('a')?.confirmed !== count) await systemClock.sleep(5);
+    };
+    await broker.send('a', 'x', 1);
+    await confirmed(1);
+    await broker.send('a', 'x', 1, true);
+    await systemClock.sleep(20); // longer than its commit takes
+    await broker.send('a', 'y', 2);
+    await confirmed(2);
+    expect(platform.bodies).toEqual(['x', 'y']);
+    await ingest.stop(1_000);
+    await journal.close();
+  });
 });
