@@ -72,8 +72,11 @@ const FREE_CHUNKS = 16;
 /** Records that are collected are read together up to this size, and as far as not more than that lies between two. */
 const COLLECT_BYTES = 256 * 1024;
 const COLLECT_GAP_BYTES = 16 * 1024;
-/** As many commits in a row of fewer records each make it worth while to try lingering. */
-const SMALL_COMMIT = 8;
+/** Commits of fewer records than this are small: lingering may gather more. */
+const SMALL_COMMIT = 64;
+/** After so many small commits in a row lingering is tried; after each try in vain, twice as many, up to a bound. */
+const FIRST_TRY_AFTER = 8;
+const TRY_AFTER_MAX = 1_024;
 /** The largest payload; a larger length on disk is damage. */
 const MAX_RECORD_BYTES = 512 * 1024 * 1024;
 const HOLE = 0xffff_ffff;
@@ -128,6 +131,7 @@ export class SegmentedLog {
   #pendingRecords = 0;
   #lingerPays = false;
   #smallCommits = 0;
+  #tryAfter = FIRST_TRY_AFTER;
   #stalledBy: Error | undefined;
   #durableEnd: Position;
   #onProblem: (problem: LogProblem) => void;
@@ -551,13 +555,14 @@ export class SegmentedLog {
     const burst = this.#pendingRecords;
     if (!this.#lingerPays) {
       this.#smallCommits = burst < SMALL_COMMIT ? this.#smallCommits + 1 : 0;
-      this.#lingerPays = this.#smallCommits >= SMALL_COMMIT;
+      this.#lingerPays = this.#smallCommits >= this.#tryAfter;
       if (!this.#closed) void this.#commit();
       return;
     }
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#lingerPays = this.#pendingRecords >= 2 * burst;
+      this.#tryAfter = this.#lingerPays ? FIRST_TRY_AFTER : Math.min(2 * this.#tryAfter, TRY_AFTER_MAX);
       this.#smallCommits = 0;
       void this.#commit();
     }, this.#lingerMs);

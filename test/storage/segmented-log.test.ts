@@ -51,6 +51,74 @@ describe('SegmentedLog', () => {
     await log.close();
   });
 
+  it.each([
+    ['from memory', 1_000_000],
+    ['partly from memory', 4_096],
+    ['from disk', 0],
+  ])('collects records far and near by their positions, %s, and recalls what it keeps', async (_, keepBytes) => {
+    const directory = await temporaryFolder();
+    const options = { directory, segmentBytes: 300_000, lingerMs: 0, keepBytes };
+    const log = await SegmentedLog.open(
+      options,
+      () => {},
+      () => {},
+    );
+    // Beyond a chunk's and a collected range's size, and more than a chunk alone.
+    const payloads = Array.from({ length: 3_000 }, (_, n) => `${n} ${'x'.repeat(n === 1_500 ? 100_000 : n % 400)}`);
+    const positions: number[] = [];
+    for (const [n, payload] of payloads.entries()) {
+      positions.push(log.append(Buffer.from(payload)));
+      if (n % 500 === 499) await log.durable();
+    }
+    await log.durable();
+
+    for (const every of [1, 7, 400]) {
+      const wanted = positions.filter((_, n) => n % every === 0);
+      const found: string[] = [];
+      const views: Buffer[] = [];
+      await log.collect(wanted, (position, data, from, to) => {
+        found.push(payloads[positions.indexOf(position)]!);
+        views.push(data.subarray(from, to));
+      });
+      for (let n = 0; n < 200; n++) log.append(Buffer.alloc(1_000)); // fills chunks that were let go of
+      await log.durable();
+      expect(views.map(String)).toEqual(payloads.filter((_, n) => n % every === 0));
+      expect(found.length).toBe(wanted.length);
+    }
+
+    const [first] = log.segmentNumbers;
+    await log.removeSegment(first!);
+    const left: number[] = [];
+    await log.collect([positions[0]!, positions[2_999]!], (position) => left.push(position));
+    expect(left).toEqual([positions[2_999]]);
+    await log.close();
+  });
+
+  it('recalls what is durable and kept, as it would be read', async () => {
+    const log = await SegmentedLog.open(
+      { directory: await temporaryFolder(), segmentBytes: 5_000, lingerMs: 0, keepBytes: 1_000_000 },
+      () => {},
+      () => {},
+    );
+    expect(log.recallFrom(0)).toBeUndefined();
+    const first = log.append(Buffer.from('first'));
+    expect(log.recallFrom(first)).toBeUndefined(); // not durable
+    for (let n = 0; n < 1_000; n++) log.append(Buffer.from(`record ${n}`));
+    await log.durable();
+    let at = first;
+    for (let read = 0; read <= 1_000; ) {
+      const recalled = log.recallFrom(at)!;
+      const { records } = await log.readFrom(at);
+      expect(recalled.records.map(({ position, payload }) => [position, String(payload)])).toEqual(
+        records.slice(0, recalled.records.length).map(({ position, payload }) => [position, String(payload)]),
+      );
+      read += recalled.records.length;
+      at = recalled.next;
+    }
+    expect(log.recallFrom(at)).toBeUndefined();
+    await log.close();
+  });
+
   it('has nothing to read, and no damage, while it is empty', async () => {
     const { log, problems } = await openLog(await temporaryFolder());
     expect(await log.readFrom(0)).toEqual({ records: [], next: 0 });
