@@ -29,6 +29,7 @@ import { type FiringUnderWay, WaitingEvents } from './waiting-events.ts';
 
 /** Bytes taken and not yet durable, at which the broker is asked to keep the rest. */
 const MAX_UNDURABLE_BYTES = 32 * 1024 * 1024;
+const FOLLOW_RETRY_MS = 1_000;
 /** How long work that was told to stop may take to do so. */
 const STOP_GRACE_MS = 1_000;
 /** Firings of one registration that may be under way at once, unless it is ordered. */
@@ -302,8 +303,19 @@ export class Ingest implements EventIntake {
   #follow(): Promise<void> {
     this.#followAgain = true;
     // Not at once: it may end without waiting for anything, and must find its promise here to take it away.
-    this.#following ??= Promise.resolve().then(() => this.#followToEnd());
+    this.#following ??= Promise.resolve()
+      .then(() => this.#followToEnd())
+      .catch((error: unknown) => this.#followLater(error));
     return this.#following;
+  }
+
+  /** A disk that can't be read now may be read later. */
+  async #followLater(error: unknown): Promise<void> {
+    const { clock, log } = this.#parts;
+    log.error({ err: error }, 'the journal cannot be read; trying again');
+    await clock.sleep(FOLLOW_RETRY_MS, this.#stopping.signal);
+    this.#following = undefined;
+    if (!this.#stopping.signal.aborted) void this.#follow();
   }
 
   async #followToEnd(): Promise<void> {
