@@ -160,7 +160,7 @@ describeWithKubernetes('Kubernetes', () => {
     );
 
     it(
-      'are not ready while the broker is away, and take receipts nevertheless',
+      'are not ready while the broker is away, and are reached nevertheless',
       async () => {
         const isReady = ({ status }: Awaited<ReturnType<DeployedSite['provider']>>) =>
           status.conditions.find(({ type }) => type === 'Ready')!.status === 'True';
