@@ -47,6 +47,8 @@ export class MqttBroker implements Broker {
   readonly #options: MqttBrokerOptions;
   readonly #log: Logger;
   #client: MqttClient | undefined;
+  /** The latest connection, and its number. */
+  #stream: PublishStream | undefined;
   #connection = 0;
   #connected = false;
   #stopped = false;
@@ -90,8 +92,8 @@ export class MqttBroker implements Broker {
   }
 
   acknowledge(tickets: readonly AcknowledgeTicket[]): void {
-    const stream = this.#client?.stream;
-    if (!this.#connected || !stream || stream.destroyed) return;
+    const stream = this.#stream;
+    if (this.#stopped || !stream || stream.destroyed) return;
     const packets = Buffer.allocUnsafe(tickets.length * 4);
     let bytes = 0;
     for (const { connection, packetId } of tickets) {
@@ -147,11 +149,14 @@ export class MqttBroker implements Broker {
     // MQTT.js makes each connection with this function (5.16, lib/client.ts), and has no public way to wrap it.
     const internals = client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
     const connectSocket = internals.streamBuilder;
-    const handle = (packet: Publish) => this.#handle(client, packet, take);
-    internals.streamBuilder = (own) =>
-      new PublishStream(connectSocket(own), { version: protocolVersion, take: handle });
+    internals.streamBuilder = (own) => {
+      // Counted here: the first messages may come with the CONNACK, before MQTT.js tells of the connection.
+      const connection = ++this.#connection;
+      const handle = (packet: Publish) => this.#handle(client, packet, connection, take);
+      this.#stream = new PublishStream(connectSocket(own), { version: protocolVersion, take: handle });
+      return this.#stream;
+    };
     client.on('connect', ({ sessionPresent = false }) => {
-      this.#connection += 1;
       this.#connected = true;
       this.#options.onConnection?.(true);
       this.#log.info(
@@ -233,10 +238,11 @@ export class MqttBroker implements Broker {
   #handle(
     client: MqttClient,
     { topic, payload, qos, retain, dup, packetId, subscriptions }: Publish,
+    connection: number,
     take: (message: BrokerMessage) => Promise<void> | undefined,
   ): Promise<void> | undefined {
     if (this.#stopped) return undefined; // neither taken nor acknowledged: the broker sends it again
-    const ticket = qos > 0 ? { connection: this.#connection, packetId } : undefined;
+    const ticket = qos > 0 ? { connection, packetId } : undefined;
     const held = take({ topic, payload, qos, retain, dup, subscriptions, ticket });
     if (!held) return undefined;
     // Nothing is read from the socket now, PINGRESP neither: keep both sides from giving the other up.
