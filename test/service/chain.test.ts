@@ -1,7 +1,7 @@
 import { chainSuite } from '../support/chain-suite.ts';
 import { Influx } from '../support/influx.ts';
 import { startInfluxd } from '../support/influxd.ts';
-import { describeWith } from '../support/programs.ts';
+import { describeLong } from '../support/programs.ts';
 
 async function start() {
   const influxd = await startInfluxd();
@@ -10,6 +10,8 @@ async function start() {
   return { influx, close: () => influxd.stop() };
 }
 
-describeWith(['influxd'], 'aggregates get from a real InfluxDB to a real center', () =>
-  chainSuite({ startLocal: start, startCenter: start }),
+describeLong(
+  'aggregates get from a real InfluxDB to a real center',
+  () => chainSuite({ startLocal: start, startCenter: start }),
+  ['influxd'],
 );

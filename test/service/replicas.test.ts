@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { CENTER_LOGIN, Center } from '../support/center.ts';
 import { FakeOpenwhisk } from '../support/fake-openwhisk.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
-import { describeWith } from '../support/programs.ts';
+import { describeLong } from '../support/programs.ts';
 import { Provider } from '../support/provider.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -40,7 +40,7 @@ class Replica {
   }
 }
 
-describeWith(['mosquitto'], 'two replicas of a site', () => {
+describeLong('two replicas of a site', () => {
   it(
     'share the work; a kill -9 of either at any time loses no message and rings no instant twice',
     async () => {
@@ -121,4 +121,4 @@ describeWith(['mosquitto'], 'two replicas of a site', () => {
     },
     SECONDS * 1_000 + 180_000,
   );
-});
+}, ['mosquitto']);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openStore } from '../../actions/shared/workdir/store.ts';
 import { alterInGit } from '../actions/workdir/alter-in-git.ts';
 import { keyFor, put, type Subject, storeContract } from '../actions/workdir/store-contract.ts';
-import { describeLong, describeWith } from '../support/programs.ts';
+import { describeLong } from '../support/programs.ts';
 import { type Sshd, startSshd } from '../support/sshd.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -14,7 +14,7 @@ const run = promisify(execFile);
 // Each access is a few logins, which a busy machine takes a second for.
 vi.setConfig({ testTimeout: 120_000 });
 
-describeWith(['git', 'ssh', 'sshd', 'ssh-keygen'], 'git+ssh: bare repositories behind a real sshd', () => {
+describeLong('git+ssh: bare repositories behind a real sshd', () => {
   let sshd: Sshd;
   beforeAll(async () => {
     sshd = await startSshd();
@@ -66,4 +66,4 @@ describeWith(['git', 'ssh', 'sshd', 'ssh-keygen'], 'git+ssh: bare repositories b
       message: expect.stringMatching(/git ls-remote/),
     });
   });
-});
+}, ['git', 'ssh', 'sshd', 'ssh-keygen']);

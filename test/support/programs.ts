@@ -16,10 +16,10 @@ export function program(name: string): string | undefined {
   return undefined;
 }
 
-/** Suites of several minutes run with `LONG_TESTS=1` only, and say so. */
-export function describeLong(title: string, suite: () => void): void {
-  if (process.env.LONG_TESTS === '1') return void describe(title, suite);
-  console.warn(`skipped: ${title}: takes minutes, and runs with LONG_TESTS=1`);
+/** Suites of a minute and more run with `LONG_TESTS=1` only, and say so. */
+export function describeLong(title: string, suite: () => void, programs: string[] = []): void {
+  if (process.env.LONG_TESTS === '1') return void describeWith(programs, title, suite);
+  console.warn(`skipped: ${title}: takes long, and runs with LONG_TESTS=1`);
   describe.skip(`${title} (LONG_TESTS=1)`, suite);
 }
 
