@@ -98,7 +98,7 @@ export class RingAlarms {
     this.#isStarted = true;
     this.apply(this.#wanted);
     this.#running = this.#run();
-    await this.#save();
+    this.#track(this.#save()); // a full disk must not keep the site from starting
   }
 
   /**
@@ -137,7 +137,12 @@ export class RingAlarms {
     const deadline = this.#parts.clock.sleep(deadlineMs, done.signal);
     await Promise.race([Promise.all(this.#underWay), deadline]);
     done.abort();
-    await this.#save();
+    await this.#save().catch((error: unknown) => {
+      this.#parts.log.warn(
+        { err: error },
+        'the books of the alarms could not be kept; the next start rings by older ones',
+      );
+    });
   }
 
   status(): AlarmStatus[] {
