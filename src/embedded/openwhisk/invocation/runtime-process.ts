@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { LogCollector } from './log-collector.ts';
 import type { Reaper } from './reaper.ts';
@@ -57,7 +57,8 @@ export class RuntimeProcess {
     },
   ) {
     this.slots = options.slots;
-    this.#folder = mkdtempSync(join(options.folder, 'action-'));
+    // Absolute, since the runtime works in it.
+    this.#folder = mkdtempSync(join(resolve(options.folder), 'action-'));
     this.#child = spawn(program.command, [...program.args, String(options.slots)], {
       cwd: this.#folder,
       env: {
