@@ -23,7 +23,7 @@ import { Fire, type Obstacle } from './flows/fire.ts';
 import { Ingest } from './flows/ingest.ts';
 import { RingAlarms } from './flows/ring-alarms.ts';
 import { ReceiptInbox } from './http/receipt-inbox.ts';
-import { createServer, type RegistrationStatus, type SiteStatus } from './http/server.ts';
+import { createServer, type RegistrationStatus, type SiteHealth, type SiteStatus } from './http/server.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;
@@ -97,7 +97,7 @@ export async function startService(
   const obstacles = new Map<string, Obstacle>();
   let differences: readonly string[] = [];
 
-  const status = (): SiteStatus => ({
+  const health = (): SiteHealth => ({
     site,
     version,
     broker: brokers.get('')!.connected ? 'connected' : 'disconnected',
@@ -108,17 +108,24 @@ export async function startService(
       differences,
       ...(journal.stalledBy && { stalledBy: journal.stalledBy.message }),
     },
-    books: total(journal.books.values()),
-    registrations: [
-      ...running.registrations.map(describe),
-      // Messages that nobody registered for, and those of registrations that are gone.
-      ...[...journal.books]
-        .filter(([name]) => !running.registrations.some((registration) => registration.name === name))
-        .map(([name, books]) => ({ name: name || '(none)', topic: '', trigger: '', books })),
-    ],
-    alarms: alarms.status(),
-    center: center.status(),
   });
+  const status = (): SiteStatus => {
+    const registrations = running.registrations;
+    const names = new Set(registrations.map(({ name }) => name));
+    return {
+      ...health(),
+      books: total(journal.books.values()),
+      registrations: [
+        ...registrations.map(describe),
+        // Messages that nobody registered for, and those of registrations that are gone.
+        ...[...journal.books]
+          .filter(([name]) => !names.has(name))
+          .map(([name, books]) => ({ name: name || '(none)', topic: '', trigger: '', books })),
+      ],
+      alarms: alarms.status(),
+      center: center.status(),
+    };
+  };
   const describe = (registration: Registration): RegistrationStatus => {
     const { name, trigger, kind } = registration;
     const obstacle = obstacles.get(name);
@@ -155,6 +162,7 @@ export async function startService(
     siteKey: credentials.siteKey,
     parameters: (scope) => (scope === 'own' ? center.parameters() : guestParameters(center.parameters())),
     feed: center.feed,
+    health,
     status,
     hooks: config.hooks,
     intake: { accept: (event) => running.accept(event) },

@@ -1,73 +1,62 @@
 import { Gauge, Registry } from 'prom-client';
 import type { SiteStatus } from './server.ts';
 
-/** The site's state for Prometheus, read from its status whenever it is asked for. Loaded at the first scrape. */
-export function createMetrics(status: () => SiteStatus): Registry {
+export interface Metrics {
+  readonly contentType: string;
+  /** The site's state in Prometheus' text format. */
+  read(): Promise<string>;
+}
+
+/** The site's state for Prometheus, from its status as it is when it is asked for. Loaded at the first scrape. */
+export function createMetrics(status: () => SiteStatus): Metrics {
   const registry = new Registry();
-  new Gauge({
-    name: 'fogwhisk_events',
-    help: 'Events by registration and fate; received = confirmed + pending + parked + expired + deduplicated',
-    labelNames: ['registration', 'fate'],
-    registers: [registry],
-    collect() {
-      for (const { name, books } of status().registrations) {
-        for (const [fate, count] of Object.entries(books)) this.set({ registration: name, fate }, count);
+  const gauge = (name: string, help: string, ...labelNames: string[]) =>
+    new Gauge({ name: `fogwhisk_${name}`, help, labelNames, registers: [registry] });
+
+  const events = gauge(
+    'events',
+    'Events by registration and fate; received = confirmed + pending + parked + expired + deduplicated',
+    'registration',
+    'fate',
+  );
+  const journalBytes = gauge('journal_bytes', 'Size of the journal in bytes');
+  const damagedSegments = gauge(
+    'journal_damaged_segments',
+    'Journal segments found damaged since the start; a copy of each is set aside',
+  );
+  const differences = gauge(
+    'journal_differences',
+    'Differences between the books and the journal found by the last self-check',
+  );
+  const oldestPending = gauge(
+    'oldest_pending_seconds',
+    'Age of the oldest event of a registration whose fate is not known',
+    'registration',
+  );
+  const centerConnected = gauge(
+    'center_connected',
+    "Whether a database of the center's CouchDB is followed",
+    'database',
+  );
+  const brokerConnected = gauge('broker_connected', 'Whether the MQTT broker is connected');
+
+  return {
+    contentType: registry.contentType,
+    read() {
+      const { registrations, journal, center, broker } = status();
+      oldestPending.reset();
+      for (const { name, books, pendingSince } of registrations) {
+        for (const [fate, count] of Object.entries(books)) events.set({ registration: name, fate }, count);
+        if (pendingSince) oldestPending.set({ registration: name }, (Date.now() - Date.parse(pendingSince)) / 1_000);
       }
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_journal_bytes',
-    help: 'Size of the journal in bytes',
-    registers: [registry],
-    collect() {
-      this.set(status().journal.bytes);
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_journal_damaged_segments',
-    help: 'Journal segments found damaged since the start; a copy of each is set aside',
-    registers: [registry],
-    collect() {
-      this.set(status().journal.damage.length);
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_journal_differences',
-    help: 'Differences between the books and the journal found by the last self-check',
-    registers: [registry],
-    collect() {
-      this.set(status().journal.differences.length);
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_oldest_pending_seconds',
-    help: 'Age of the oldest event of a registration whose fate is not known',
-    labelNames: ['registration'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const { name, pendingSince } of status().registrations) {
-        if (pendingSince) this.set({ registration: name }, (Date.now() - Date.parse(pendingSince)) / 1_000);
+      journalBytes.set(journal.bytes);
+      damagedSegments.set(journal.damage.length);
+      differences.set(journal.differences.length);
+      for (const { database, connected } of [center.registrations, center.parameters]) {
+        centerConnected.set({ database }, connected ? 1 : 0);
       }
+      brokerConnected.set(broker === 'connected' ? 1 : 0);
+      return registry.metrics();
     },
-  });
-  new Gauge({
-    name: 'fogwhisk_center_connected',
-    help: "Whether a database of the center's CouchDB is followed",
-    labelNames: ['database'],
-    registers: [registry],
-    collect() {
-      const { registrations, parameters } = status().center;
-      for (const { database, connected } of [registrations, parameters]) this.set({ database }, connected ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'fogwhisk_broker_connected',
-    help: 'Whether the MQTT broker is connected',
-    registers: [registry],
-    collect() {
-      this.set(status().broker === 'connected' ? 1 : 0);
-    },
-  });
-  return registry;
+  };
 }

@@ -1,5 +1,4 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { Registry } from 'prom-client';
 import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
 import { isSameSecret, type ParameterScope, parameterScope, receiptToken } from '../core/token.ts';
@@ -10,6 +9,7 @@ import type { EventIntake } from '../ports/event-intake.ts';
 import { addAlarmFeedRoutes } from './alarm-feed-routes.ts';
 import { addFiringRoutes } from './firing-routes.ts';
 import { addHookRoutes, type Hook } from './hook-routes.ts';
+import type { Metrics } from './metrics.ts';
 import { addMqttFeedRoutes } from './mqtt-feed-routes.ts';
 import { addParkedRoutes, type ParkedAccess } from './parked-routes.ts';
 import type { ReceiptInbox } from './receipt-inbox.ts';
@@ -24,13 +24,15 @@ export interface HttpParts {
   /** What actions may ask for by the token of a firing. */
   readonly parameters: (scope: ParameterScope) => Readonly<Record<string, unknown>>;
   readonly feed: Feed;
+  readonly health: () => SiteHealth;
   readonly status: () => SiteStatus;
   readonly parked: ParkedAccess;
   readonly hooks: readonly Hook[];
   readonly intake: Pick<EventIntake, 'accept'>;
 }
 
-export interface SiteStatus {
+/** What of a site is asked for every few seconds. */
+export interface SiteHealth {
   readonly site: string;
   readonly version: string;
   readonly broker: 'connected' | 'disconnected';
@@ -43,6 +45,9 @@ export interface SiteStatus {
     /** Where the books differ from what the journal holds; none, or something is wrong with fogwhisk. */
     readonly differences: readonly string[];
   };
+}
+
+export interface SiteStatus extends SiteHealth {
   readonly books: Books;
   readonly registrations: readonly RegistrationStatus[];
   readonly alarms: readonly AlarmStatus[];
@@ -82,7 +87,7 @@ export function createServer(parts: HttpParts): FastifyInstance {
 
   server.get('/healthz', () => ({ status: 'ok' }));
   server.get('/readyz', (_request, reply) => {
-    const problems = notReady(parts.status());
+    const problems = notReady(parts.health());
     return reply.status(problems.length === 0 ? 200 : 503).send({ ready: problems.length === 0, problems });
   });
 
@@ -109,7 +114,7 @@ export function createServer(parts: HttpParts): FastifyInstance {
   addAlarmFeedRoutes(server, { feed: parts.feed, token: parts.token });
   addHookRoutes(server, { hooks: parts.hooks, siteKey: parts.siteKey, intake: parts.intake, now: Date.now });
 
-  let metrics: Promise<Registry> | undefined;
+  let metrics: Promise<Metrics> | undefined;
   void server.register(async (guarded) => {
     guarded.addHook('onRequest', async (request, reply) => {
       if (isSameSecret(bearer(request), parts.token)) return;
@@ -123,15 +128,15 @@ export function createServer(parts: HttpParts): FastifyInstance {
     addFiringRoutes(guarded, parts.intake);
     guarded.get('/metrics', async (_request, reply) => {
       metrics ??= import('./metrics.ts').then(({ createMetrics }) => createMetrics(parts.status));
-      const registry = await metrics;
-      return reply.type(registry.contentType).send(await registry.metrics());
+      const { contentType, read } = await metrics;
+      return reply.type(contentType).send(await read());
     });
   });
   return server;
 }
 
 /** Why the site is not ready, as sentences. */
-function notReady({ broker, journal }: SiteStatus): string[] {
+function notReady({ broker, journal }: SiteHealth): string[] {
   const problems: string[] = [];
   if (broker === 'disconnected') problems.push('the MQTT broker is not connected');
   if (journal.full)

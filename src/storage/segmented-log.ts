@@ -411,6 +411,16 @@ export class SegmentedLog {
     }
   }
 
+  /** The durable records of one segment, as many at a time as one read gives. */
+  async *recordsOf(number: number): AsyncGenerator<readonly LogRecord[]> {
+    for (let at = number * SEGMENT_UNIT; ; ) {
+      const { records, next } = await this.readFrom(at);
+      if (next === at || segmentOf(records[0]?.position ?? next) !== number) return;
+      yield records;
+      at = next;
+    }
+  }
+
   async #readFrom(from: Position, maxBytes: number): Promise<{ records: LogRecord[]; next: Position }> {
     const number = this.segmentNumbers.find(
       (each) => endOf(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),

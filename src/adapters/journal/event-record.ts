@@ -69,18 +69,41 @@ export function isRedriven(record: Buffer): boolean {
 export function packetOf(record: Buffer): { packetId: number; broker: number } | undefined {
   const packetId = record.readUInt16LE(15);
   if (packetId === 0) return undefined;
-  return { packetId, broker: record[14]! & OTHER_BROKER ? record.readUInt32LE(topicEndOf(record)) : 0 };
+  return { packetId, broker: record[14]! & OTHER_BROKER ? record.readUInt32LE(topicEndOf(record, 0)) : 0 };
+}
+
+/** What an event tells by its flags, and by what else it has. */
+abstract class FlaggedEvent {
+  abstract readonly receivedAt: bigint;
+  /** Of {@link flagsOf}. */
+  protected abstract readonly flags: number;
+
+  get id(): string {
+    return this.receivedAt.toString();
+  }
+
+  get qos(): 0 | 1 | 2 {
+    return (this.flags & 3) as 0 | 1 | 2;
+  }
+
+  get retain(): boolean {
+    return (this.flags & RETAIN) !== 0;
+  }
+
+  get keyed(): boolean {
+    return (this.flags & KEYED) !== 0;
+  }
 }
 
 /** An event that was just appended. */
-export class AppendedEvent implements Event {
+export class AppendedEvent extends FlaggedEvent implements Event {
   readonly receivedAt: bigint;
   readonly registration: string;
   readonly topic: string;
   readonly body: Uint8Array;
   readonly sequence: number;
   readonly position: number;
-  readonly #flags: number;
+  protected readonly flags: number;
   readonly #bytes: number;
 
   /** @param bytes size of its record in the log, the record's own header included */
@@ -92,30 +115,15 @@ export class AppendedEvent implements Event {
     position: number,
     bytes: number,
   ) {
+    super();
     this.receivedAt = receivedAt;
     this.registration = registration;
     this.topic = topic;
     this.body = body;
     this.sequence = sequence;
     this.position = position;
-    this.#flags = flags;
+    this.flags = flags;
     this.#bytes = bytes;
-  }
-
-  get id(): string {
-    return this.receivedAt.toString();
-  }
-
-  get qos(): 0 | 1 | 2 {
-    return (this.#flags & 3) as 0 | 1 | 2;
-  }
-
-  get retain(): boolean {
-    return (this.#flags & RETAIN) !== 0;
-  }
-
-  get keyed(): boolean {
-    return (this.#flags & KEYED) !== 0;
   }
 
   get end(): number {
@@ -127,7 +135,7 @@ const registrationTexts = new RepeatedText();
 const topicTexts = new RepeatedText();
 
 /** An event as its record tells it: while it is fired, there are thousands of them. */
-class RecordedEvent implements Event {
+class RecordedEvent extends FlaggedEvent implements Event {
   readonly position: number;
   /** The record is the bytes of #data from #from to #to. */
   readonly #data: Buffer;
@@ -135,14 +143,11 @@ class RecordedEvent implements Event {
   readonly #to: number;
 
   constructor(position: number, data: Buffer, from: number, to: number) {
+    super();
     this.position = position;
     this.#data = data;
     this.#from = from;
     this.#to = to;
-  }
-
-  get id(): string {
-    return this.receivedAt.toString();
   }
 
   get receivedAt(): bigint {
@@ -161,37 +166,24 @@ class RecordedEvent implements Event {
     return topicTexts.read(this.#data, this.#registrationEnd + 2, this.#topicEnd);
   }
 
-  get qos(): 0 | 1 | 2 {
-    return (this.#flags & 3) as 0 | 1 | 2;
-  }
-
-  get retain(): boolean {
-    return (this.#flags & RETAIN) !== 0;
-  }
-
-  get keyed(): boolean {
-    return (this.#flags & KEYED) !== 0;
-  }
-
   get body(): Buffer {
-    return this.#data.subarray(this.#flags & OTHER_BROKER ? this.#topicEnd + 4 : this.#topicEnd, this.#to);
+    return this.#data.subarray(this.flags & OTHER_BROKER ? this.#topicEnd + 4 : this.#topicEnd, this.#to);
   }
 
   get end(): number {
     return this.position + RECORD_HEADER_BYTES + this.#to - this.#from;
   }
 
-  get #flags(): number {
+  protected get flags(): number {
     return this.#data[this.#from + 14]!;
   }
 
   get #registrationEnd(): number {
-    return this.#from + FIXED_BYTES + 2 + this.#data.readUInt16LE(this.#from + FIXED_BYTES);
+    return registrationEndOf(this.#data, this.#from);
   }
 
   get #topicEnd(): number {
-    const registrationEnd = this.#registrationEnd;
-    return registrationEnd + 2 + this.#data.readUInt16LE(registrationEnd);
+    return topicEndOf(this.#data, this.#from);
   }
 }
 
@@ -203,7 +195,12 @@ export function decodeEvent(data: Buffer, position: number, from = 0, to = data.
   return new RecordedEvent(position, data, from, to);
 }
 
-function topicEndOf(record: Buffer): number {
-  const registrationEnd = FIXED_BYTES + 2 + record.readUInt16LE(FIXED_BYTES);
-  return registrationEnd + 2 + record.readUInt16LE(registrationEnd);
+/** Where the registration of the record at `from` ends. */
+function registrationEndOf(data: Buffer, from: number): number {
+  return from + FIXED_BYTES + 2 + data.readUInt16LE(from + FIXED_BYTES);
+}
+
+function topicEndOf(data: Buffer, from: number): number {
+  const registrationEnd = registrationEndOf(data, from);
+  return registrationEnd + 2 + data.readUInt16LE(registrationEnd);
 }

@@ -174,19 +174,13 @@ export class FileJournal implements Journal {
     // A crash between two segments leaves the earlier one without a summary.
     for (const [number, fates] of segments) {
       if (fates.hasSummary || number === events.currentSegment) continue;
-      for (let at = number * 2 ** 32; ; ) {
-        const { records, next } = await events.readFrom(at);
-        if (next === at || segmentOf(records[0]?.position ?? next) !== number) break;
+      for await (const records of events.recordsOf(number)) {
         for (const { position, payload } of records) note(payload, position);
-        at = next;
       }
     }
     for (const number of unnotedSegments(segments, notedUpTo, events.currentSegment)) {
-      for (let at = number * 2 ** 32; ; ) {
-        const { records, next } = await events.readFrom(at);
-        if (next === at || segmentOf(records[0]?.position ?? next) !== number) break;
+      for await (const records of events.recordsOf(number)) {
         for (const { payload } of records) notePacket(payload, redeliveries);
-        at = next;
       }
     }
     for (const record of lastPackets) notePacket(record, redeliveries);
@@ -373,12 +367,13 @@ export class FileJournal implements Journal {
   async selfCheck(): Promise<string[]> {
     const differences: string[] = [];
     for (const [number, fates] of [...this.#segments]) {
+      if (!this.#isWhole(number)) continue;
       const held: Array<{ sequence: number; registration: string }> = [];
-      for (let at = number * 2 ** 32; this.#isWhole(number); ) {
-        const { records, next } = await this.#events.readFrom(at);
-        if (next === at || segmentOf(records[0]?.position ?? at) !== number) break;
-        for (const { payload } of records) held.push(decodeEvent(payload, 0));
-        at = next;
+      for await (const records of this.#events.recordsOf(number)) {
+        for (const { payload } of records) {
+          const { sequence, registration } = decodeEvent(payload, 0);
+          held.push({ sequence, registration });
+        }
       }
       if (!this.#isWhole(number)) continue;
       // From here on nothing comes in between.
