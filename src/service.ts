@@ -243,10 +243,13 @@ export async function startService(
   ) => {
     log.info({ alarm: name, reason: message }, 'an alarm rings no more');
     if (remove !== 'nothing') {
-      const { removeTrigger } = await import('./adapters/openwhisk/remove-trigger.ts');
-      await removeTrigger({ ...endpoints.openwhisk, ...(auth !== undefined && { auth }) }, trigger, {
-        withRules: remove === 'triggerAndRules',
-      });
+      const [{ Entities }, { removeTrigger }] = await Promise.all([
+        import('./adapters/openwhisk/entities.ts'),
+        import('./adapters/openwhisk/remove-trigger.ts'),
+      ]);
+      const { url, auth: ownAuth, secureContext } = endpoints.openwhisk;
+      await using entities = new Entities(url, auth ?? ownAuth, secureContext);
+      await removeTrigger(entities, trigger, { withRules: remove === 'triggerAndRules' });
       await center.feed.remove(name, { kind: 'operator' });
     } else if (!configuredAlarms.some((configured) => configured.name === name)) {
       const isWritten = await center.disable.disable(name, { kind: 'AUTO', message });

@@ -6,6 +6,7 @@ import { decodeEvent, encodeEventHead } from '../src/adapters/journal/event-reco
 import { ConfigError, loadConfig } from '../src/config.ts';
 import { receiptSchema } from '../src/core/firing.ts';
 import { segmentPieces } from '../src/storage/segmented-log.ts';
+import { Random } from './campaign/random.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 /**
@@ -15,15 +16,10 @@ import { temporaryFolder } from './support/temporary.ts';
 
 const COUNT = 100_000;
 
-/** Numbers that look random and are the same at every run (mulberry32). */
+/** Random whole numbers from 0 to one below `below`. */
 function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
+  const random = new Random(seed);
+  return (below) => Math.floor(random.next() * below);
 }
 
 /** A text with one to three pieces cut, doubled, or replaced. */

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts';
 import type { Books } from '../core/event.ts';
 import { credentialsFile } from '../credentials.ts';
 import type { EmbeddedSite } from '../embedded-site.ts';
-import { topicFor } from './station.ts';
+import { ownTopic } from './station.ts';
 
 /**
  * What a started site tells its operator: where everything is, and commands to paste. The commands take their secrets
@@ -28,7 +28,7 @@ export async function readyBlock(
 
   const addresses = [{ name: 'fogwhisk', url: providerUrl }, ...started];
   const broker = new URL(mqtt.url);
-  const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
+  const topic = ownTopic(config);
   const flux = `from(bucket: "${config.influxLocalBucket}") |> range(start: -1h) |> last()`;
   const days = `from(bucket: "${config.influxCentralBucket}") |> range(start: -30d) |> filter(fn: (r) => r._measurement == "temperature") |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`;
   const query = `curl -sK ${influxCurl} '${influxLocal.url}/api/v2/query?org=${encodeURIComponent(config.influxLocalOrg)}' -H 'content-type: application/vnd.flux'`;

@@ -3,7 +3,7 @@ import { mqttEndpoint } from '../embedded-site.ts';
 import { loadTls } from '../tls.ts';
 import { configFile } from './config-file.ts';
 import { replay } from './replay.ts';
-import { topicFor } from './station.ts';
+import { ownTopic } from './station.ts';
 
 export interface ReplayCommandOptions {
   readonly config?: string;
@@ -16,7 +16,7 @@ export interface ReplayCommandOptions {
 /** `fogwhisk replay FILE.csv`: exit code 0 only if every message was acknowledged. */
 export async function replayCommand(file: string, options: ReplayCommandOptions): Promise<void> {
   const config = loadConfig(configFile(options.config), process.env);
-  const { time, rate, device, topic = topicFor(config.registrations[0]?.topics[0] ?? 'test') } = options;
+  const { time, rate, device, topic = ownTopic(config) } = options;
   const { isEmbedded, url, username, password } = mqttEndpoint(config.mqttUrl);
   const { brokerSecureContext: secureContext } = await loadTls(config);
   const interrupted = new AbortController();

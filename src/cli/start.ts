@@ -43,8 +43,8 @@ export async function start(options: { config?: string }, version: string): Prom
     }
     await Promise.race([service.subscribed, stopAsked]);
     if (config.simulate) {
-      const { startStation, topicFor } = await import('./station.ts');
-      const topic = topicFor(config.registrations[0]?.topics[0] ?? 'test');
+      const { startStation, ownTopic } = await import('./station.ts');
+      const topic = ownTopic(config);
       const station = startStation({ ...embedded.endpoints.mqtt, topic, datacenterId: config.datacenterId, log });
       undo.push(() => station.stop());
     }
@@ -66,17 +66,13 @@ export async function start(options: { config?: string }, version: string): Prom
 }
 
 /** The imitated station's past; its days are aggregated, and a first forecast is made from them, by way of the journal. */
-async function startPast(
-  { dataDir, datacenterId, registrations, timezone }: Config,
-  { mqtt }: Endpoints,
-  service: Service,
-  log: Logger,
-): Promise<Station> {
-  const [{ startStationPast }, { topicFor }] = await Promise.all([import('./station-past.ts'), import('./station.ts')]);
+async function startPast(config: Config, { mqtt }: Endpoints, service: Service, log: Logger): Promise<Station> {
+  const { dataDir, datacenterId, timezone } = config;
+  const [{ startStationPast }, { ownTopic }] = await Promise.all([import('./station-past.ts'), import('./station.ts')]);
   const registration = nextRegistration('aggregatesTrigger').name;
   return startStationPast({
     ...mqtt,
-    topic: topicFor(registrations[0]?.topics[0] ?? 'test'),
+    topic: ownTopic(config),
     datacenterId,
     timezone,
     markerFile: join(dataDir, 'station-past.json'),

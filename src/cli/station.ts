@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { connect, type IClientOptions } from 'mqtt';
 import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
 import { BUOY_FINGERPRINT, buoyReading, ROOM_FINGERPRINT, roomReading } from '../core/station.ts';
 import { withoutShare } from '../core/topic-filter.ts';
 
@@ -86,7 +87,12 @@ export function loginOf({ username, password, secureContext }: StationOptions): 
   };
 }
 
-/** A topic that a topic filter matches: what a station or a replay publishes to when it is told a filter. */
+/** The topic that a station or a replay publishes to by itself: one that the first registration listens to. */
+export function ownTopic({ registrations }: Pick<Config, 'registrations'>): string {
+  return topicFor(registrations[0]?.topics[0] ?? 'test');
+}
+
+/** A topic that a topic filter matches. */
 export function topicFor(filter: string): string {
   return withoutShare(filter)
     .split('/')

@@ -5,43 +5,11 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import { mqttRegistrationSchema, mqttRegistrations } from '../../src/core/registration.ts';
 import { Fire } from '../../src/flows/fire.ts';
 import { Ingest } from '../../src/flows/ingest.ts';
-import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../src/ports/broker.ts';
 import type { FireAnswer, Platform } from '../../src/ports/platform.ts';
+import { FakeBroker } from '../support/fake-broker.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const log = pino({ level: 'silent' });
-
-/** A broker whose messages the test sends, for what would take long with a real one. */
-class FakeBroker implements Broker {
-  readonly acknowledged: number[] = [];
-  connected = true;
-  #take: ((message: BrokerMessage) => Promise<void> | undefined) | undefined;
-
-  start(_subscriptions: unknown, take: (message: BrokerMessage) => Promise<void> | undefined): Promise<void> {
-    this.#take = take;
-    return Promise.resolve();
-  }
-
-  subscriptions: readonly Subscription[] = [];
-
-  subscribe(subscriptions: readonly Subscription[]): Promise<void> {
-    this.subscriptions = subscriptions;
-    return Promise.resolve();
-  }
-
-  acknowledge(tickets: readonly AcknowledgeTicket[]): void {
-    this.acknowledged.push(...tickets.map(({ packetId }) => packetId));
-  }
-
-  stop(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async send(topic: string, body: string, packetId: number, dup = false): Promise<void> {
-    const ticket = { connection: 1, packetId };
-    await this.#take!({ topic, payload: Buffer.from(body), qos: 1, retain: false, dup, ticket });
-  }
-}
 
 class FakePlatform implements Platform {
   answer: FireAnswer = { kind: 'accepted', activationId: 'x' };
@@ -147,9 +115,9 @@ describe('Ingest', () => {
     await ingest.stop(5_000);
     await journal.close();
     const second = await site(directory, [{ topic: 'a' }], platform);
-    await second.broker.send('a', 'y', 2, true); // acknowledgement lost
-    await second.broker.send('a', 'z', 3, true);
-    await second.broker.send('a', 'lost on its way', 4, true); // never came before
+    await second.broker.send('a', 'y', 2, { dup: true }); // acknowledgement lost
+    await second.broker.send('a', 'z', 3, { dup: true });
+    await second.broker.send('a', 'lost on its way', 4, { dup: true }); // never came before
     await second.broker.send('a', 'y', 2); // the id used again, equal content
     await second.ingest.stop(5_000);
     expect(platform.bodies.sort()).toEqual(['lost on its way', 'x', 'y', 'y', 'z']);
@@ -164,7 +132,7 @@ describe('Ingest', () => {
     };
     await broker.send('a', 'x', 1);
     await confirmed(1);
-    await broker.send('a', 'x', 1, true);
+    await broker.send('a', 'x', 1, { dup: true });
     await systemClock.sleep(20); // longer than its commit takes
     await broker.send('a', 'y', 2);
     await confirmed(2);

@@ -7,34 +7,11 @@ import { mqttRegistrationSchema, mqttRegistrations, type Registration, SINGLE } 
 import { Fire, type Obstacle } from '../../src/flows/fire.ts';
 import { Ingest } from '../../src/flows/ingest.ts';
 import { ReceiptInbox } from '../../src/http/receipt-inbox.ts';
-import type { Broker, BrokerMessage, Subscription } from '../../src/ports/broker.ts';
 import type { FireAnswer, Platform } from '../../src/ports/platform.ts';
+import { FakeBroker } from '../support/fake-broker.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const log = pino({ level: 'silent' });
-
-class FakeBroker implements Broker {
-  connected = true;
-  subscriptions: readonly Subscription[] = [];
-  take: ((message: BrokerMessage) => Promise<void> | undefined) | undefined;
-
-  start(subscriptions: readonly Subscription[], take: FakeBroker['take']): Promise<void> {
-    this.subscriptions = subscriptions;
-    this.take = take;
-    return Promise.resolve();
-  }
-
-  subscribe(subscriptions: readonly Subscription[]): Promise<void> {
-    this.subscriptions = subscriptions;
-    return Promise.resolve();
-  }
-
-  acknowledge(): void {}
-
-  stop(): Promise<void> {
-    return Promise.resolve();
-  }
-}
 
 interface Fired {
   readonly trigger: string;
@@ -279,14 +256,7 @@ function hoursOf({ from, to }: { from: string; to: string }): number[] {
 
 describe('registrations that change while the site runs', () => {
   const send = (broker: FakeBroker, topic: string, body: string, subscriptions?: number[]) =>
-    broker.take!({
-      topic,
-      payload: Buffer.from(body),
-      qos: 0,
-      retain: false,
-      dup: false,
-      ...(subscriptions && { subscriptions }),
-    });
+    broker.send(topic, body, undefined, { subscriptions });
   const bodies = (fired: readonly Fired[], trigger: string) =>
     fired
       .filter((each) => each.trigger === trigger)

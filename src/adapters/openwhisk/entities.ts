@@ -64,12 +64,21 @@ export class Entities implements AsyncDisposable {
     await this.#ask('PUT', `${path}?overwrite=true`, JSON.stringify(document));
   }
 
+  /** Removes an entity; what is gone already is as good. @throws OpenwhiskRefusal */
+  async remove(path: string): Promise<void> {
+    try {
+      await this.#ask('DELETE', path);
+    } catch (error) {
+      if (!(error instanceof OpenwhiskRefusal) || error.statusCode !== 404) throw error;
+    }
+  }
+
   /** Runs an action, e.g. a feed's, and waits for its result. @throws OpenwhiskRefusal, also for a result that is an error */
   async invoke(path: string, parameters: object): Promise<unknown> {
     return this.#ask('POST', `${path}?blocking=true&result=true`, JSON.stringify(parameters));
   }
 
-  async #ask(method: 'GET' | 'PUT' | 'POST', path: string, content?: string): Promise<unknown> {
+  async #ask(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, content?: string): Promise<unknown> {
     const { statusCode, body } = await this.#pool.request({
       method,
       path: `${this.#basePath}/${path.startsWith('/') ? path.slice(1) : `_/${path}`}`,
