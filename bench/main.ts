@@ -13,6 +13,7 @@ import { memory } from './memory.ts';
 import { openwhisk } from './openwhisk.ts';
 import { registrations } from './registrations.ts';
 import { site } from './site.ts';
+import { start } from './start.ts';
 import { steady } from './steady.ts';
 import { NODE_RED_VERSION } from './subjects/node-red.ts';
 import { findProgram } from './support/processes.ts';
@@ -32,6 +33,7 @@ const ROWS: Record<string, { title: string; run: Row }> = {
   registrations: { title: 'Many registrations', run: registrations },
   alarms: { title: 'Ten thousand alarms', run: alarms },
   center: { title: 'A hundred sites and their center', run: center },
+  start: { title: 'Start', run: start },
   durability: { title: 'Durability', run: durability },
   site: { title: 'Whole embedded site', run: site },
   influxdb: { title: 'Embedded InfluxDB', run: influxdb },

@@ -25,7 +25,7 @@ export async function startMosquitto(): Promise<BrokerAddress & AsyncDisposable>
     ...(process.getuid?.() === 0 ? ['user root'] : []),
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
-  const child = new Child(program('mosquitto'), ['-c', file, '-v']);
+  const child = new Child(program('mosquitto'), ['-c', file]);
   await child.says(/mosquitto version \S+ running/);
   return { port, [Symbol.asyncDispose]: () => child.end() };
 }
