@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { decodeEvent, encodeEventHead } from '../src/adapters/journal/event-record.ts';
+import { encodeEventHead, RecordedEvent } from '../src/adapters/journal/event-record.ts';
 import { ConfigError, loadConfig } from '../src/config.ts';
 import { receiptSchema } from '../src/core/firing.ts';
 import { segmentPieces } from '../src/storage/segmented-log.ts';
@@ -167,7 +167,9 @@ describe(`${COUNT.toLocaleString('en')} malformed`, () => {
       else if (kind === 1) for (let i = at; i < Math.min(at + length, data.length); i++) data[i] = below(256);
       else changed = Buffer.concat([data.subarray(0, at), data.subarray(at + length)]);
       const pieces = [...segmentPieces(changed)];
-      const found = pieces.flatMap((piece) => (piece.kind === 'record' ? [decodeEvent(piece.payload, 0)] : []));
+      const found = pieces.flatMap((piece) =>
+        piece.kind === 'record' ? [new RecordedEvent(0, piece.payload, 0, piece.payload.length)] : [],
+      );
       expect(found.every(({ topic, sequence }) => topic === `t/${sequence}`)).toBe(true);
       // What ends before the first touched byte is whole.
       const untouched = ends.filter((end) => end <= at).length;

@@ -16,11 +16,11 @@ export interface Event {
   /** It is no message: its key is known to the site once only, and its body is the trigger's payload (a JSON object). */
   readonly keyed: boolean;
   readonly body: Uint8Array;
+  readonly bodyBytes: number;
   /** Its number among the site's events; later ones have greater numbers. */
   readonly sequence: number;
-  /** Where the journal has it, and where the next one may be. */
+  /** Where the journal has it. */
   readonly position: number;
-  readonly end: number;
 }
 
 /** What became of an event. */

@@ -112,7 +112,7 @@ function membersOf(object: Readonly<Record<string, unknown>>): string {
 
 /** Roughly how many bytes an event takes in a payload; never less than it does for text without control characters. */
 export function payloadBytes(event: Event): number {
-  return 160 + event.topic.length * 2 + Math.ceil(event.body.length * 1.35);
+  return 160 + event.topic.length * 2 + Math.ceil(event.bodyBytes * 1.35);
 }
 
 type Payload = Readonly<Record<string, unknown>>;

@@ -110,8 +110,7 @@ export class Fire {
       const part = await this.#firing({ batchId, registration, events: rest }, signal, admitted);
       admitted = false;
       addSettlement(settlement, part);
-      const settled = new Set([...part.confirmed, ...part.parked.map(({ event }) => event)]);
-      rest = rest.filter((event) => !settled.has(event));
+      rest = unsettled(rest, part);
     }
     return settlement;
   }
@@ -210,6 +209,12 @@ export class Fire {
     addSettlement(settlement, await this.#events(registration, events.slice(middle), signal, false));
     return settlement;
   }
+}
+
+function unsettled(events: readonly Event[], { confirmed, parked }: Settlement): readonly Event[] {
+  if (confirmed.length + parked.length === events.length) return [];
+  const settled = new Set([...confirmed, ...parked.map(({ event }) => event)]);
+  return events.filter((event) => !settled.has(event));
 }
 
 type Outcome = { readonly kind: 'settled'; readonly settlement: Settlement } | { readonly kind: 'tooLarge' } | Failure;

@@ -7,7 +7,7 @@ import { firingLength, type Settlement } from '../core/firing.ts';
 import { digestOf, type Redeliveries } from '../core/redeliveries.ts';
 import { type MqttRegistration, nextRegistration, type Registration, triggerOfNext } from '../core/registration.ts';
 import { TopicIndex } from '../core/topic-filter.ts';
-import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
+import type { Broker, BrokerMessage, Subscription } from '../ports/broker.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { EventIntake } from '../ports/event-intake.ts';
 import type { Journal, ParkedEvent } from '../ports/journal.ts';
@@ -63,9 +63,9 @@ interface Source {
   index: TopicIndex<Wanted>;
   /** The connection that the last message came by. */
   connection: number;
-  /** Of the messages that are not acknowledged yet, in order, and the journal's ends from which on they may be. */
-  tickets: AcknowledgeTicket[];
-  ends: number[];
+  /** Its packets that are not acknowledged yet, in order, and the places in the journal that must be durable first. */
+  packetIds: number[];
+  places: number[];
 }
 
 export class Ingest implements EventIntake {
@@ -75,7 +75,7 @@ export class Ingest implements EventIntake {
   readonly #copies: Copies | undefined;
   readonly #stopping = new AbortController();
   readonly #firings = new Set<Promise<void>>();
-  /** Where the last appended event ends. */
+  /** Where the last appended event is. */
   #appended = 0;
   #committing = false;
   /** Up to where the journal's events have been put into waiting events. */
@@ -186,9 +186,9 @@ export class Ingest implements EventIntake {
       const registration = this.#waiting.has(row.registration) ? row.registration : this.#firstMatch(row.topic);
       return [{ id, registration: registration ?? row.registration, ...(body && { body }) }];
     });
-    const events = await journal.redrive(changes);
+    const count = await journal.redrive(changes);
     void this.#follow();
-    return events.length;
+    return count;
   }
 
   #firstMatch(topic: string): string | undefined {
@@ -233,8 +233,8 @@ export class Ingest implements EventIntake {
       redeliveries: journal.redeliveriesOf(url),
       index: new TopicIndex(),
       connection: 0,
-      tickets: [],
-      ends: [],
+      packetIds: [],
+      places: [],
     };
     this.#sources.set(url, source);
     if (this.#started) void this.#open(source);
@@ -247,9 +247,10 @@ export class Ingest implements EventIntake {
   }
 
   #take(source: Source, message: BrokerMessage): Promise<void> | undefined {
-    const { topic, payload: body, qos, retain, ticket } = message;
+    const { topic, payload: body, qos, retain, packetId } = message;
     const { journal, clock } = this.#parts;
-    if (!ticket || !isRepeated(source, message, ticket)) {
+    if (message.connection !== source.connection) reconnected(source, message.connection);
+    if (!isRepeated(source, message)) {
       const names = match(source, message);
       if (names.length > 0 && this.#copies?.isCopy(topic, body, clock.now())) {
         for (const registration of names) journal.countCopy(registration);
@@ -257,34 +258,33 @@ export class Ingest implements EventIntake {
         for (let index = 0; index < names.length; index++) {
           const registration = names[index]!;
           // The packet is noted with the last: then all of them are in the journal.
-          const packetId = index === names.length - 1 ? (ticket?.packetId ?? 0) : 0;
-          const event = { registration, topic, qos, retain, body, packetId, broker: source.url };
-          this.#appended = journal.append(event).end;
+          const isLast = index === names.length - 1;
+          const event = { registration, topic, qos, retain, body, packetId: isLast ? packetId : 0, broker: source.url };
+          this.#appended = journal.append(event);
         }
-        if (ticket) source.redeliveries.note(ticket.packetId, digestOf(topic, body));
+        if (packetId > 0) source.redeliveries.note(packetId, digestOf(topic, body));
       }
     }
-    if (ticket) {
+    if (packetId > 0) {
       // Also one that the journal had before: that may not be durable yet.
-      source.tickets.push(ticket);
-      source.ends.push(this.#appended);
+      source.packetIds.push(packetId);
+      source.places.push(this.#appended);
     }
-    void this.#commit();
+    if (!this.#committing) void this.#commit();
     return journal.undurableBytes > MAX_UNDURABLE_BYTES ? journal.durable() : journal.hasRoom();
   }
 
   /** Whether the event was not known. It is taken further when it is durable. */
   #appendOnce(event: { registration: string; key: string; payload: string }): boolean {
     const appended = this.#parts.journal.appendOnce(event);
-    if (!appended) return false;
-    this.#appended = appended.end;
-    void this.#commit();
+    if (appended === undefined) return false;
+    this.#appended = appended;
+    if (!this.#committing) void this.#commit();
     return true;
   }
 
   /** Acknowledges and follows what is durable, a whole commit of the journal at a time. */
   async #commit(): Promise<void> {
-    if (this.#committing) return;
     this.#committing = true;
     const { journal } = this.#parts;
     do {
@@ -295,7 +295,7 @@ export class Ingest implements EventIntake {
       }
       for (const source of this.#sources.values()) acknowledge(source, journal.durableEnd);
       void this.#follow();
-    } while (journal.durableEnd < this.#appended);
+    } while (journal.durableEnd <= this.#appended);
     this.#committing = false;
   }
 
@@ -468,24 +468,28 @@ export class Ingest implements EventIntake {
   }
 }
 
+/** What came by an earlier connection is not acknowledged any more: the broker sends it again. */
+function reconnected(source: Source, connection: number): void {
+  source.connection = connection;
+  source.packetIds = [];
+  source.places = [];
+  source.redeliveries.reconnected();
+}
+
 /** Whether the journal has the message already and only its acknowledgement was lost. */
-function isRepeated(source: Source, { dup, topic, payload }: BrokerMessage, ticket: AcknowledgeTicket): boolean {
-  if (ticket.connection !== source.connection) {
-    source.connection = ticket.connection;
-    source.redeliveries.reconnected();
-  }
-  return dup && source.redeliveries.isRepeated(ticket.packetId, digestOf(topic, payload));
+function isRepeated({ redeliveries }: Source, { dup, packetId, topic, payload }: BrokerMessage): boolean {
+  return dup && packetId > 0 && redeliveries.isRepeated(packetId, digestOf(topic, payload));
 }
 
 /** Tells the source's broker of the messages that are durable, given the journal's durable end. */
 function acknowledge(source: Source, durableEnd: number): void {
-  const { broker, tickets, ends } = source;
-  const undurable = ends.findIndex((end) => end > durableEnd);
-  const count = undurable < 0 ? ends.length : undurable;
+  const { broker, connection, packetIds, places } = source;
+  const undurable = places.findIndex((place) => place >= durableEnd);
+  const count = undurable < 0 ? places.length : undurable;
   if (count === 0) return;
-  source.tickets = tickets.slice(count);
-  source.ends = ends.slice(count);
-  broker.acknowledge(count === tickets.length ? tickets : tickets.slice(0, count));
+  source.packetIds = packetIds.slice(count);
+  source.places = places.slice(count);
+  broker.acknowledge(connection, count === packetIds.length ? packetIds : packetIds.slice(0, count));
 }
 
 const NOBODY = [''];

@@ -9,14 +9,10 @@ export interface BrokerMessage {
   readonly dup: boolean;
   /** The subscriptions it came by, where the broker tells (MQTT 5 subscription identifiers). */
   readonly subscriptions?: readonly number[] | undefined;
-  /** What {@link Broker.acknowledge} needs to find its packet; absent where nothing is to be acknowledged (QoS 0). */
-  readonly ticket?: AcknowledgeTicket | undefined;
-}
-
-/** A packet of one connection: a later connection must not acknowledge it, the broker sends it again there. */
-export interface AcknowledgeTicket {
-  readonly connection: number;
+  /** The packet's identifier, for {@link Broker.acknowledge}; 0 where nothing is to be acknowledged (QoS 0). */
   readonly packetId: number;
+  /** The number of the connection that it came by: a later one must not acknowledge it, the broker sends it again there. */
+  readonly connection: number;
 }
 
 export interface Subscription {
@@ -46,8 +42,8 @@ export interface Broker {
    */
   subscribe(subscriptions: readonly Subscription[]): Promise<void>;
 
-  /** Tells the broker "I have it". Tickets of a connection that is gone are ignored. */
-  acknowledge(tickets: readonly AcknowledgeTicket[]): void;
+  /** Tells the broker "I have it" of packets; does nothing if their connection is gone. */
+  acknowledge(connection: number, packetIds: readonly number[]): void;
 
   readonly connected: boolean;
 

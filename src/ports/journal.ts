@@ -39,19 +39,23 @@ export interface Journal {
    */
   redeliveriesOf(broker: string): Redeliveries;
 
-  /** Adds an event and fixes its id, receive time and place. It is safe when {@link durable} has resolved. */
-  append(event: NewEvent): Event;
+  /**
+   * Adds an event and fixes its id and receive time. It is safe when {@link durable} has resolved.
+   * @returns its place; later events have greater ones
+   */
+  append(event: NewEvent): number;
 
   /**
    * Adds an event that is no message, unless one with its key was added before (and is among the last 50,000 of those
    * that are settled and gone).
    * @param payload JSON text of an object
+   * @returns its place, if it was added
    */
   appendOnce(event: {
     readonly registration: string;
     readonly key: string;
     readonly payload: string;
-  }): Event | undefined;
+  }): number | undefined;
 
   /** Counts a message that is a copy of an event and gets none of its own. */
   countCopy(registration: string): void;
@@ -59,7 +63,7 @@ export interface Journal {
   /** Resolves when everything appended so far is on disk (fdatasync); waits for as long as the disk is full. */
   durable(): Promise<void>;
 
-  /** Up to which place events are on disk. */
+  /** Where the events that are on disk end: their places are less. */
   readonly durableEnd: number;
 
   /**
@@ -80,8 +84,8 @@ export interface Journal {
   /** What a parked event was, if it is there. */
   parkedRow(id: string): ParkedRow | undefined;
 
-  /** Makes parked events pending again, with the id and receive time that they had. Unknown ids are left out. */
-  redrive(events: readonly RedrivenEvent[]): Promise<Event[]>;
+  /** Makes parked events pending again, with the id and receive time that they had. Returns how many of them there were. */
+  redrive(events: readonly RedrivenEvent[]): Promise<number>;
 
   /** Deletes parked events for good: they count as expired. Returns how many there were. */
   discard(ids: readonly string[]): Promise<number>;

@@ -33,10 +33,8 @@ export interface LogProblem {
   readonly setAside?: string;
 }
 
-export interface LogRecord {
-  readonly position: Position;
-  readonly payload: Buffer;
-}
+/** Takes a record, whose payload is the bytes of `data` from `from` to `to`; these are the taker's to keep. */
+export type RecordVisitor = (position: Position, data: Buffer, from: number, to: number) => void;
 
 export interface LogOptions {
   readonly directory: string;
@@ -80,6 +78,7 @@ const TRY_AFTER_MAX = 1_024;
 /** The largest payload; a larger length on disk is damage. */
 const MAX_RECORD_BYTES = 512 * 1024 * 1024;
 const HOLE = 0xffff_ffff;
+const NOTHING = new Uint8Array(0);
 /** How much may be read in vain in search of the record after a damaged one. */
 const MAX_SEARCH_BYTES = 256 * 1024 * 1024;
 
@@ -116,6 +115,7 @@ export class SegmentedLog {
   readonly #segments = new Map<number, Segment>();
   readonly #handles = new Map<number, FileHandle>();
   #current: Segment;
+  #bytes = 0;
   #pending: PendingWrite[] = [];
   readonly #keepBytes: number;
   /** What was appended last, oldest first; the next record is gathered in the last of them. */
@@ -147,7 +147,10 @@ export class SegmentedLog {
     this.#lingerMs = options.lingerMs ?? 2;
     this.#lingerBytes = options.lingerBytes ?? 1024 * 1024;
     this.#onStall = options.onStall ?? (() => {});
-    for (const segment of segments) this.#segments.set(segment.number, segment);
+    for (const segment of segments) {
+      this.#segments.set(segment.number, segment);
+      this.#bytes += segment.bytes - segment.holes;
+    }
     this.#above = options.above ?? 0;
     this.#keepBytes = options.keepBytes ?? 0;
     this.#current = segments.at(-1) ?? this.#addSegment(this.#above + 1);
@@ -184,9 +187,7 @@ export class SegmentedLog {
 
   /** What all segments take on the disk, what waits to be written included. */
   get bytes(): number {
-    let sum = 0;
-    for (const { bytes, holes } of this.#segments.values()) sum += bytes - holes;
-    return sum;
+    return this.#bytes;
   }
 
   /** Bytes appended and not yet durable. */
@@ -224,11 +225,10 @@ export class SegmentedLog {
     return this.#segments.get(segment)?.bytes ?? 0;
   }
 
-  /** Adds a record (parts are joined) to the next commit and says where it will be. Durable when {@link durable} resolves. */
-  append(...parts: Uint8Array[]): Position {
+  /** Adds a record (`head` and `body` joined) to the next commit and says where it will be. Durable when {@link durable} resolves. */
+  append(head: Uint8Array, body: Uint8Array = NOTHING): Position {
     if (this.#closed) throw new Error('the log is closed');
-    let payloadBytes = 0;
-    for (const part of parts) payloadBytes += part.length;
+    const payloadBytes = head.length + body.length;
     if (payloadBytes === 0 || payloadBytes > MAX_RECORD_BYTES)
       throw new RangeError(`a record of ${payloadBytes} bytes`);
     const bytes = RECORD_HEADER_BYTES + payloadBytes;
@@ -236,11 +236,9 @@ export class SegmentedLog {
     const segment = this.#current;
     const chunk = this.#chunkFor(segment, bytes);
     const { data, used: from } = chunk;
-    let to = from + RECORD_HEADER_BYTES;
-    for (const part of parts) {
-      data.set(part, to);
-      to += part.length;
-    }
+    const to = from + bytes;
+    data.set(head, from + RECORD_HEADER_BYTES);
+    data.set(body, to - body.length);
     data.writeUInt32LE(payloadBytes, from);
     data.writeUInt32LE(crc32(data.subarray(from + RECORD_HEADER_BYTES, to)), from + 4);
     chunk.used = to;
@@ -249,6 +247,7 @@ export class SegmentedLog {
     else this.#pending.push({ chunk, from, to });
     const offset = segment.bytes;
     segment.bytes += bytes;
+    this.#bytes += bytes;
     this.#pendingBytes += bytes;
     this.#pendingRecords += 1;
     this.#schedule();
@@ -305,7 +304,7 @@ export class SegmentedLog {
   }
 
   /** As {@link readFrom}, of records that are in memory still; undefined where they are not, or none is durable. */
-  recallFrom(from: Position): { records: LogRecord[]; next: Position } | undefined {
+  recallFrom(from: Position, visit: RecordVisitor): Position | undefined {
     const index = this.#chunks.findIndex((chunk) => endOfChunk(chunk) > from);
     const chunk = this.#chunks[index];
     if (!chunk) return undefined;
@@ -315,25 +314,20 @@ export class SegmentedLog {
     const begin = Math.max(from, start);
     const end = Math.min(endOfChunk(chunk), this.#durableEnd);
     if (end <= begin) return undefined;
-    const data = Buffer.from(chunk.data.subarray(begin - start, end - start));
-    const records: LogRecord[] = [];
+    const data = copied(chunk.data, begin - start, end - start);
     for (let offset = 0; offset < data.length; ) {
-      const payloadFrom = offset + RECORD_HEADER_BYTES;
-      const position = begin + offset;
-      offset = payloadFrom + data.readUInt32LE(offset);
-      records.push({ position, payload: data.subarray(payloadFrom, offset) });
+      const to = offset + RECORD_HEADER_BYTES + data.readUInt32LE(offset);
+      visit(begin + offset, data, offset + RECORD_HEADER_BYTES, to);
+      offset = to;
     }
-    return { records, next: end };
+    return end;
   }
 
   /**
-   * Hands durable records, whose positions are given in ascending order, to `visit`: as the bytes of `data` from `from`
-   * to `to`, which belong to the caller. What was removed or is damaged is left out; damage is reported.
+   * Hands durable records, whose positions are given in ascending order, to `visit`. What was removed or is damaged is
+   * left out; damage is reported.
    */
-  async collect(
-    positions: readonly Position[],
-    visit: (position: Position, data: Buffer, from: number, to: number) => void,
-  ): Promise<void> {
+  async collect(positions: readonly Position[], visit: RecordVisitor): Promise<void> {
     for (let index = 0; index < positions.length; ) {
       const first = positions[index]!;
       const number = segmentOf(first);
@@ -345,30 +339,34 @@ export class SegmentedLog {
       const source = chunk
         ? { data: chunk.data, offset: chunk.offset, end: chunk.used }
         : await this.#readTogether(positions, index);
-      // Copied, since a chunk is filled again, and what is read may be more than is wanted.
-      const found: Array<{ position: Position; from: number; to: number }> = [];
+      const start = number * SEGMENT_UNIT + source.offset;
+      const taken = index;
+      let end = first - start;
       let bytes = 0;
       for (; index < positions.length; index++) {
-        const position = positions[index]!;
-        const from = position - number * SEGMENT_UNIT - source.offset;
+        const from = positions[index]! - start;
         if (from >= source.end) break;
         const to = chunk ? from + RECORD_HEADER_BYTES + source.data.readUInt32LE(from) : recordEnd(source.data, from);
         if (to === undefined) break;
-        found.push({ position, from: from + RECORD_HEADER_BYTES, to });
-        bytes += to - from - RECORD_HEADER_BYTES;
+        bytes += to - from;
+        end = to;
       }
-      const copy = Buffer.allocUnsafe(bytes);
-      let at = 0;
-      for (const { position, from, to } of found) {
-        source.data.copy(copy, at, from, to);
-        visit(position, copy, at, at + to - from);
-        at += to - from;
+      // Copied, since a chunk is filled again: all together, unless that were mostly what is not wanted.
+      const isDense = 2 * bytes >= end - (first - start);
+      const together = isDense ? copied(source.data, first - start, end) : undefined;
+      for (let each = taken; each < index; each++) {
+        const position = positions[each]!;
+        const from = position - (together ? first : start);
+        const data = together ?? source.data;
+        const to = from + RECORD_HEADER_BYTES + data.readUInt32LE(from);
+        if (together) visit(position, data, from + RECORD_HEADER_BYTES, to);
+        else visit(position, copied(data, from + RECORD_HEADER_BYTES, to), 0, to - from - RECORD_HEADER_BYTES);
       }
-      if (found.length > 0) continue;
+      if (index > taken) continue;
       // A record too large to be read with others, a hole or damage.
-      const { records } = await this.readFrom(first);
-      const payload = records[0]?.position === first ? Buffer.from(records[0].payload) : undefined;
-      if (payload) visit(first, payload, 0, payload.length);
+      await this.readFrom(first, (position, data, from, to) => {
+        if (position === first) visit(first, copied(data, from, to), 0, to - from);
+      });
       index += 1;
     }
   }
@@ -398,69 +396,65 @@ export class SegmentedLog {
   }
 
   /**
-   * Reads durable records in order from a position that a record, an earlier `next` or 0 gave: at most `maxBytes` of
-   * one segment, but always a whole record. At the end, no records and `next` as `from`. Damage is reported, set aside
-   * and passed over.
+   * Reads durable records in order from a position that a record, an earlier answer or 0 gave: at most `maxBytes` of
+   * one segment, but always a whole record. Damage is reported, set aside and passed over.
+   * @returns where to go on; `from` at the end
    */
-  async readFrom(from: Position, maxBytes = 1024 * 1024): Promise<{ records: LogRecord[]; next: Position }> {
+  async readFrom(from: Position, visit: RecordVisitor, maxBytes = 1024 * 1024): Promise<Position> {
     try {
-      return await this.#readFrom(from, maxBytes);
+      return await this.#readFrom(from, visit, maxBytes);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;
-      return this.#readFrom(from, maxBytes); // the segment was compacted in between
+      return this.#readFrom(from, visit, maxBytes); // the segment was compacted in between
     }
   }
 
-  /** The durable records of one segment, as many at a time as one read gives. */
-  async *recordsOf(number: number): AsyncGenerator<readonly LogRecord[]> {
+  /** Reads the durable records of one segment. */
+  async readSegment(number: number, visit: RecordVisitor): Promise<void> {
+    const end = (number + 1) * SEGMENT_UNIT;
     for (let at = number * SEGMENT_UNIT; ; ) {
-      const { records, next } = await this.readFrom(at);
-      if (next === at || segmentOf(records[0]?.position ?? next) !== number) return;
-      yield records;
+      const next = await this.readFrom(at, (position, ...payload) => {
+        if (position < end) visit(position, ...payload);
+      });
+      if (next === at || next >= end) return;
       at = next;
     }
   }
 
-  async #readFrom(from: Position, maxBytes: number): Promise<{ records: LogRecord[]; next: Position }> {
+  async #readFrom(from: Position, visit: RecordVisitor, maxBytes: number): Promise<Position> {
     const number = this.segmentNumbers.find(
       (each) => endOf(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),
     );
-    if (number === undefined || this.#durableEnd <= from) return { records: [], next: from };
-    const start = Math.max(from - number * SEGMENT_UNIT, HEADER_BYTES);
-    const durable = this.#durableEnd - number * SEGMENT_UNIT;
-    const end = Math.min(this.#segments.get(number)!.bytes, durable);
-    if (end <= start) return { records: [], next: from };
+    if (number === undefined || this.#durableEnd <= from) return from;
+    const base = number * SEGMENT_UNIT;
+    const start = Math.max(from - base, HEADER_BYTES);
+    const end = Math.min(this.#segments.get(number)!.bytes, this.#durableEnd - base);
+    if (end <= start) return from;
     const handle = await this.#handle(number);
     const data = await readRange(handle, start, Math.min(end, start + maxBytes));
-    const records: LogRecord[] = [];
     let offset = 0;
     for (;;) {
       const hole = holeEnd(data, offset);
       const stop = hole ?? recordEnd(data, offset);
       if (stop === undefined) break;
-      if (hole === undefined) {
-        const position = number * SEGMENT_UNIT + start + offset;
-        records.push({ position, payload: data.subarray(offset + RECORD_HEADER_BYTES, stop) });
-      }
+      if (hole === undefined) visit(base + start + offset, data, offset + RECORD_HEADER_BYTES, stop);
       offset = stop;
     }
-    if (offset > 0) return { records, next: number * SEGMENT_UNIT + start + offset };
+    if (offset > 0) return base + start + offset;
     const rest = await readRange(handle, start, end);
     const stop = recordEnd(rest, 0);
     if (stop) {
-      return {
-        records: [{ position: number * SEGMENT_UNIT + start, payload: rest.subarray(RECORD_HEADER_BYTES, stop) }],
-        next: number * SEGMENT_UNIT + start + stop,
-      };
+      visit(base + start, rest, RECORD_HEADER_BYTES, stop);
+      return base + start + stop;
     }
     const file = join(this.#directory, segmentName(number));
     const to = start + (nextRecord(rest, 1) ?? rest.length);
-    const place = number * SEGMENT_UNIT + start;
+    const place = base + start;
     if (!this.#damaged.has(place)) {
       this.#damaged.add(place);
       this.#onProblem({ kind: 'damaged', file, from: start, to, setAside: await setAside(file) });
     }
-    return { records: [], next: number * SEGMENT_UNIT + to };
+    return base + to;
   }
 
   /**
@@ -499,6 +493,7 @@ export class SegmentedLog {
       }
       await compacted.truncate(data.length);
       await compacted.sync();
+      this.#bytes -= data.length - kept - segment.holes;
       segment.holes = data.length - kept;
     } finally {
       await compacted.close();
@@ -517,7 +512,10 @@ export class SegmentedLog {
 
   /** Deletes a segment that is not the current one; its records are gone when this resolves. */
   async removeSegment(number: number): Promise<void> {
-    if (number === this.#current.number || !this.#segments.delete(number)) return;
+    const segment = this.#segments.get(number);
+    if (!segment || segment === this.#current) return;
+    this.#segments.delete(number);
+    this.#bytes -= segment.bytes - segment.holes;
     await this.#handles.get(number)?.close();
     this.#handles.delete(number);
     await unlink(join(this.#directory, segmentName(number))).catch((error: NodeJS.ErrnoException) => {
@@ -540,6 +538,7 @@ export class SegmentedLog {
   #addSegment(number: number): Segment {
     const segment = { number, bytes: HEADER_BYTES, holes: 0 };
     this.#segments.set(number, segment);
+    this.#bytes += HEADER_BYTES;
     return segment;
   }
 
@@ -740,6 +739,12 @@ async function readRange(handle: FileHandle, from: number, to: number): Promise<
     read += bytesRead;
   }
   return data;
+}
+
+function copied(data: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(to - from);
+  data.copy(copy, 0, from, to);
+  return copy;
 }
 
 /** The end of the valid record at `offset`, or undefined if there is none. */

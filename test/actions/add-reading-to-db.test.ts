@@ -376,7 +376,7 @@ describe('what the provider fires is what the action takes, and what the action 
       body,
       sequence: index,
       position: index,
-      end: index + 1,
+      bodyBytes: body.length,
     }),
   );
   async function settle(format: 'messages' | 'compat', fired: readonly Event[]) {

@@ -7,6 +7,7 @@ import { FileJournal } from '../../src/adapters/journal/journal.ts';
 import type { Event } from '../../src/core/event.ts';
 import { digestOf } from '../../src/core/redeliveries.ts';
 import type { Clock } from '../../src/ports/clock.ts';
+import type { NewEvent } from '../../src/ports/journal.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const log = pino({ level: 'silent' });
@@ -41,12 +42,22 @@ async function unsettled(journal: FileJournal): Promise<Event[]> {
   }
 }
 
+/** Appends events and gives them back as the journal has them. */
+async function append(journal: FileJournal, ...messages: NewEvent[]): Promise<Event[]> {
+  const places = messages.map((each) => journal.append(each));
+  await journal.durable();
+  return journal.load(places);
+}
+
+function messages(count: number): NewEvent[] {
+  return Array.from({ length: count }, (_, n) => message(n));
+}
+
 describe('FileJournal', () => {
   it('hands out again after a restart what was not settled, as it was', async () => {
     const directory = await temporaryFolder();
     const first = await openJournal(directory);
-    const events = Array.from({ length: 50 }, (_, n) => first.append(message(n)));
-    await first.durable();
+    const events = await append(first, ...messages(50));
     first.settle(events.slice(0, 20), 'confirmed');
     await first.park([{ event: events[20]!, reason: { code: 'BAD', message: 'bad' } }]);
     await first.close();
@@ -87,14 +98,15 @@ describe('FileJournal', () => {
     const directory = await temporaryFolder();
     const clock = clockAt(5_000n);
     const first = await openJournal(directory, clock);
-    const times = [first.append(message(1)), first.append(message(2))].map(({ receivedAt }) => receivedAt);
+    for (const n of [1, 2]) first.append(message(n));
     clock.time = 1_000n;
-    times.push(first.append(message(3)).receivedAt);
+    first.append(message(3));
     await first.close();
     const second = await openJournal(directory, clock);
-    times.push(second.append(message(4)).receivedAt);
+    second.append(message(4));
     clock.time = 9_000n;
-    times.push(second.append(message(5)).receivedAt);
+    await append(second, message(5));
+    const times = (await unsettled(second)).map(({ receivedAt }) => receivedAt);
     expect(times).toEqual([5_000n, 5_001n, 5_002n, 5_003n, 9_000n]);
     await second.close();
   });
@@ -102,8 +114,7 @@ describe('FileJournal', () => {
   it('removes segments whose events are all settled, in any order, and keeps the books', async () => {
     const directory = await temporaryFolder();
     const journal = await openJournal(directory);
-    const events = Array.from({ length: 100 }, (_, n) => journal.append(message(n)));
-    await journal.durable();
+    const events = await append(journal, ...messages(100));
     journal.settle(events.slice(1), 'confirmed');
     await journal.close();
     expect((await readdir(join(directory, 'events'))).filter((name) => name.endsWith('.log'))).toHaveLength(2);
@@ -128,7 +139,7 @@ describe('FileJournal', () => {
       expired: 0,
       deduplicated: 0,
     });
-    expect(last.append(message(101)).sequence).toBe(101);
+    expect((await append(last, message(101)))[0]!.sequence).toBe(101);
     await last.close();
   });
 
@@ -140,11 +151,10 @@ describe('FileJournal', () => {
       clock: clockAt(1n),
       log,
     });
-    const events: Event[] = [];
-    while (!journal.hasRoom()) events.push(journal.append(message(events.length)));
+    while (!journal.hasRoom()) journal.append(message(1));
     const room = journal.hasRoom()!;
     await journal.durable();
-    journal.settle(events, 'confirmed');
+    journal.settle(await unsettled(journal), 'confirmed');
     await room;
     expect(journal.hasRoom()).toBeUndefined();
     await journal.close();
@@ -180,10 +190,9 @@ describe('FileJournal', () => {
     const body = Buffer.alloc(10_000, 'x');
     const waiting: Event[] = [];
     for (let n = 0; n < 2_000; n++) {
-      const event = journal.append({ ...message(n), body: Buffer.concat([Buffer.from(`${n} `), body]) });
-      await journal.durable();
-      if (n % 100 === 50) waiting.push(event);
-      else journal.settle([event], 'confirmed');
+      const [event] = await append(journal, { ...message(n), body: Buffer.concat([Buffer.from(`${n} `), body]) });
+      if (n % 100 === 50) waiting.push(event!);
+      else journal.settle([event!], 'confirmed');
     }
     // What is under way when the last segments close is over when the journal is closed.
     await journal.close();
@@ -211,17 +220,17 @@ describe('FileJournal', () => {
   it('knows the last messages again although their segments are gone, or their list is', async () => {
     const directory = await temporaryFolder();
     const body = (n: number) => Buffer.from(`body ${n}`);
-    const append = (journal: FileJournal, n: number, broker: string) => {
+    const take = (journal: FileJournal, n: number, broker: string) => {
       const packet = { packetId: n, broker };
       journal.redeliveriesOf(broker).note(n, digestOf('t', body(n)));
-      return journal.append({ registration: 'r', topic: 't', qos: 1, retain: false, body: body(n), ...packet });
+      journal.append({ registration: 'r', topic: 't', qos: 1, retain: false, body: body(n), ...packet });
     };
     const isKnown = (journal: FileJournal, n: number, broker: string) =>
       journal.redeliveriesOf(broker).isRepeated(n, digestOf('t', body(n)));
     const first = await openJournal(directory);
-    const events = Array.from({ length: 100 }, (_, n) => append(first, n + 1, n % 2 === 0 ? '' : 'mqtt://other'));
+    for (let n = 1; n <= 100; n++) take(first, n, n % 2 === 1 ? '' : 'mqtt://other');
     await first.durable();
-    first.settle(events, 'confirmed');
+    first.settle(await unsettled(first), 'confirmed');
     await first.close();
     for (let start = 0; start < 2; start++) {
       const journal = await openJournal(directory);
@@ -231,7 +240,7 @@ describe('FileJournal', () => {
       await journal.close();
     }
     const second = await openJournal(directory);
-    for (let n = 101; n <= 150; n++) append(second, n, '');
+    for (let n = 101; n <= 150; n++) take(second, n, '');
     await second.durable();
     await second.close();
     await unlink(join(directory, 'packets'));
@@ -286,9 +295,8 @@ describe('FileJournal', () => {
         let n = 0;
         for (const each of steps) {
           if (each.do === 'append') {
-            const event = journal.append(message(n++, each.registration));
-            await journal.durable();
-            model.push({ topic: event.topic, event, settled: false });
+            const [event] = await append(journal, message(n++, each.registration));
+            model.push({ topic: event!.topic, event: event!, settled: false });
           } else if (each.do === 'settle') {
             const open = model.filter(({ settled }) => !settled);
             const chosen = open[each.nth % Math.max(1, open.length)];

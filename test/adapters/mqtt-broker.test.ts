@@ -75,7 +75,9 @@ describe('MqttBroker', () => {
         if (acknowledged.length === 6) done();
       }
     });
-    const broker = await connected(url, ({ ticket }) => setImmediate(() => broker.acknowledge([ticket!])));
+    const broker = await connected(url, ({ connection, packetId }) =>
+      setImmediate(() => broker.acknowledge(connection, [packetId])),
+    );
     await all;
     expect(acknowledged).toEqual(
       [1, 2, 3].flatMap((connection) => [1, 2].map((n) => [connection, connection * 10 + n])),
@@ -107,10 +109,13 @@ describe('MqttBroker', () => {
         second();
       }
     });
-    const tickets: Array<NonNullable<BrokerMessage['ticket']>> = [];
-    const broker = await connected(url, ({ ticket }) => {
-      tickets.push(ticket!);
-      if (tickets.length === 2) setImmediate(() => broker.acknowledge(tickets));
+    const messages: BrokerMessage[] = [];
+    const broker = await connected(url, (message) => {
+      messages.push(message);
+      if (messages.length < 2) return;
+      setImmediate(() => {
+        for (const { connection, packetId } of messages) broker.acknowledge(connection, [packetId]);
+      });
     });
     await isSecond;
     expect(acknowledged).toEqual([2]);

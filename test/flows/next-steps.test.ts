@@ -256,7 +256,7 @@ function hoursOf({ from, to }: { from: string; to: string }): number[] {
 
 describe('registrations that change while the site runs', () => {
   const send = (broker: FakeBroker, topic: string, body: string, subscriptions?: number[]) =>
-    broker.send(topic, body, undefined, { subscriptions });
+    broker.send(topic, body, 0, { subscriptions });
   const bodies = (fired: readonly Fired[], trigger: string) =>
     fired
       .filter((each) => each.trigger === trigger)

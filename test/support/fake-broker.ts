@@ -1,4 +1,4 @@
-import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../src/ports/broker.ts';
+import type { Broker, BrokerMessage, Subscription } from '../../src/ports/broker.ts';
 
 /** A broker whose messages the test sends, for what would take long with a real one. */
 export class FakeBroker implements Broker {
@@ -21,30 +21,30 @@ export class FakeBroker implements Broker {
     return Promise.resolve();
   }
 
-  acknowledge(tickets: readonly AcknowledgeTicket[]): void {
-    this.acknowledged.push(...tickets.map(({ packetId }) => packetId));
+  acknowledge(_connection: number, packetIds: readonly number[]): void {
+    this.acknowledged.push(...packetIds);
   }
 
   stop(): Promise<void> {
     return Promise.resolve();
   }
 
-  /** Sends a message at QoS 1, or without a packet id at QoS 0; resolves when more may be sent. */
+  /** Sends a message at QoS 1, or at QoS 0 without a packet id; resolves when more may be sent. */
   async send(
     topic: string,
     body: string,
-    packetId?: number,
+    packetId = 0,
     { dup = false, subscriptions }: { dup?: boolean; subscriptions?: readonly number[] | undefined } = {},
   ): Promise<void> {
-    const ticket = packetId === undefined ? undefined : { connection: 1, packetId };
     await this.#take!({
       topic,
       payload: Buffer.from(body),
-      qos: ticket ? 1 : 0,
+      qos: packetId > 0 ? 1 : 0,
       retain: false,
       dup,
       subscriptions,
-      ticket,
+      packetId,
+      connection: 1,
     });
   }
 }

@@ -7,17 +7,8 @@ import { digestOf, REMEMBERED_PACKETS, Redeliveries } from '../../core/redeliver
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
-import { type LogProblem, RECORD_HEADER_BYTES, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
-import {
-  AppendedEvent,
-  brokerNumber,
-  decodeEvent,
-  encodeEventHead,
-  flagsOf,
-  isRedriven,
-  packetOf,
-  sequenceOf,
-} from './event-record.ts';
+import { type LogProblem, type RecordVisitor, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
+import { brokerNumber, encodeEventHead, flagsOf, RecordedEvent, sequenceOf } from './event-record.ts';
 import { KnownKeys } from './known-keys.ts';
 import { encodePacketNotes, readPacketNotes } from './packet-notes.ts';
 import { ParkedEvents } from './parked-events.ts';
@@ -143,13 +134,13 @@ export class FileJournal implements Journal {
       report(problem, log);
     };
     const { redeliveries, upTo: notedUpTo } = await readPacketNotes(join(directory, 'packets'));
-    const note = (record: Buffer, position: number) => {
-      const { sequence, registration, receivedAt, keyed, topic: key } = decodeEvent(record, position);
+    const note = (event: RecordedEvent) => {
+      const { position, sequence, registration, receivedAt, redriven, keyed, topic: key } = event;
       const fates = segments.get(segmentOf(position))!;
-      fates.add(sequence, registration, receivedAt, isRedriven(record));
+      fates.add(sequence, registration, receivedAt, redriven);
       if (keyed) fates.keys.push(KnownKeys.digest(key));
     };
-    const lastPackets: Buffer[] = [];
+    const lastEvents: RecordedEvent[] = [];
     const events = await SegmentedLog.open(
       {
         directory: eventsFolder,
@@ -165,8 +156,9 @@ export class FileJournal implements Journal {
         },
       },
       (record, position) => {
-        if (!segments.get(segmentOf(position))!.hasSummary) note(record, position);
-        if (segmentOf(position) > notedUpTo) lastPackets.push(record);
+        const event = new RecordedEvent(position, record, 0, record.length);
+        if (!segments.get(segmentOf(position))!.hasSummary) note(event);
+        if (segmentOf(position) > notedUpTo) lastEvents.push(event);
       },
       onProblem,
     );
@@ -174,16 +166,12 @@ export class FileJournal implements Journal {
     // A crash between two segments leaves the earlier one without a summary.
     for (const [number, fates] of segments) {
       if (fates.hasSummary || number === events.currentSegment) continue;
-      for await (const records of events.recordsOf(number)) {
-        for (const { position, payload } of records) note(payload, position);
-      }
+      await events.readSegment(number, (...record) => note(new RecordedEvent(...record)));
     }
     for (const number of unnotedSegments(segments, notedUpTo, events.currentSegment)) {
-      for await (const records of events.recordsOf(number)) {
-        for (const { payload } of records) notePacket(payload, redeliveries);
-      }
+      await events.readSegment(number, (...record) => notePacket(new RecordedEvent(...record), redeliveries));
     }
-    for (const record of lastPackets) notePacket(record, redeliveries);
+    for (const event of lastEvents) notePacket(event, redeliveries);
     const parked = await ParkedEvents.open(join(directory, 'parked'), onProblem);
     const journal = new FileJournal(options, events, segments, closed, parked, redeliveries, damage);
     // The last segment of an earlier run may be full of settled events only.
@@ -215,7 +203,7 @@ export class FileJournal implements Journal {
     return redeliveriesOf(this.#redeliveries, brokerNumber(broker));
   }
 
-  append(event: MarkedEvent): Event {
+  append(event: MarkedEvent): number {
     const now = this.#options.clock.now();
     this.#lastReceivedAt = now > this.#lastReceivedAt ? now : this.#lastReceivedAt + 1n;
     const books = this.#booksOf(event.registration);
@@ -232,7 +220,7 @@ export class FileJournal implements Journal {
     registration: string;
     key: string;
     payload: string;
-  }): Event | undefined {
+  }): number | undefined {
     if (!this.#keys.add(KnownKeys.digest(key))) return undefined;
     const event = { registration, topic: key, qos: 1, retain: false, body: Buffer.from(payload), keyed: true } as const;
     return this.append(event);
@@ -245,21 +233,20 @@ export class FileJournal implements Journal {
     this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
   }
 
-  #append(event: MarkedEvent, receivedAt: bigint, marks: { redriven?: boolean }): Event {
+  #append(event: MarkedEvent, receivedAt: bigint, marks: { redriven?: boolean }): number {
     const sequence = this.#nextSequence;
     this.#nextSequence += 1;
     const { keyed = false } = event;
     const { redriven = false } = marks;
     const flags = flagsOf(event, { redriven, keyed });
     const head = encodeEventHead(event, flags, sequence, receivedAt);
-    const position = event.body.length > 0 ? this.#events.append(head, event.body) : this.#events.append(head);
+    const position = this.#events.append(head, event.body);
     const segment = segmentOf(position);
     if (segment !== this.#current) this.#sealCurrent(segment);
     const fates = this.#segments.get(segment)!;
     fates.add(sequence, event.registration, receivedAt, redriven);
     if (keyed) fates.keys.push(KnownKeys.digest(event.topic));
-    const bytes = RECORD_HEADER_BYTES + head.length + event.body.length;
-    return new AppendedEvent(event, flags, sequence, receivedAt, position, bytes);
+    return position;
   }
 
   durable(): Promise<void> {
@@ -271,22 +258,32 @@ export class FileJournal implements Journal {
   }
 
   async unsettledFrom(position: number): Promise<{ events: Event[]; next: number }> {
-    const { records, next } = this.#events.recallFrom(position) ?? (await this.#events.readFrom(position));
     const events: Event[] = [];
-    for (const { position, payload } of records) {
-      if (this.#segments.get(segmentOf(position))?.isSettled(sequenceOf(payload))) continue;
-      events.push(decodeEvent(payload, position));
-    }
+    const visit = this.#unsettled((event) => events.push(event));
+    const next = this.#events.recallFrom(position, visit) ?? (await this.#events.readFrom(position, visit));
     return { events, next };
   }
 
   async load(positions: readonly number[]): Promise<Event[]> {
     const events: Event[] = [];
-    await this.#events.collect(positions, (position, data, from, to) => {
-      const event = decodeEvent(data, position, from, to);
-      if (this.#segments.get(segmentOf(position))?.isSettled(event.sequence) === false) events.push(event);
-    });
+    await this.#events.collect(
+      positions,
+      this.#unsettled((event) => events.push(event)),
+    );
     return events;
+  }
+
+  /** Takes records, and hands on the events of those that are not settled. */
+  #unsettled(take: (event: Event) => void): RecordVisitor {
+    let segment: number | undefined;
+    let fates: SegmentFates | undefined;
+    return (position, data, from, to) => {
+      if (segment !== segmentOf(position)) {
+        segment = segmentOf(position);
+        fates = this.#segments.get(segment);
+      }
+      if (fates?.isSettled(sequenceOf(data, from)) === false) take(new RecordedEvent(position, data, from, to));
+    };
   }
 
   settle(events: readonly Event[], fate: Exclude<Fate, 'parked'>): void {
@@ -314,23 +311,24 @@ export class FileJournal implements Journal {
     return this.parked.row(id);
   }
 
-  async redrive(changes: readonly RedrivenEvent[]): Promise<Event[]> {
-    const events: Event[] = [];
+  async redrive(changes: readonly RedrivenEvent[]): Promise<number> {
+    const redriven: string[] = [];
     for (const { id, registration, body } of changes) {
       const parked = await this.parked.get(id);
       if (!parked) continue;
       const { topic, qos, retain, keyed } = parked.row;
       const event = { registration, topic, qos, retain, keyed, body: body ?? parked.body };
-      events.push(this.#append(event, BigInt(id), { redriven: true }));
+      this.#append(event, BigInt(id), { redriven: true });
+      redriven.push(id);
       this.#booksOf(parked.row.registration).parked -= 1;
       this.#booksOf(registration).pending += 1;
       if (parked.row.registration !== registration) this.#moveReceived(parked.row.registration, registration);
     }
     await this.durable();
-    await this.parked.remove(events.map(({ id }) => id));
+    await this.parked.remove(redriven);
     await this.#writeClosed();
     this.#wakeWaiters();
-    return events;
+    return redriven.length;
   }
 
   async discard(ids: readonly string[]): Promise<number> {
@@ -369,12 +367,10 @@ export class FileJournal implements Journal {
     for (const [number, fates] of [...this.#segments]) {
       if (!this.#isWhole(number)) continue;
       const held: Array<{ sequence: number; registration: string }> = [];
-      for await (const records of this.#events.recordsOf(number)) {
-        for (const { payload } of records) {
-          const { sequence, registration } = decodeEvent(payload, 0);
-          held.push({ sequence, registration });
-        }
-      }
+      await this.#events.readSegment(number, (...record) => {
+        const { sequence, registration } = new RecordedEvent(...record);
+        held.push({ sequence, registration });
+      });
       if (!this.#isWhole(number)) continue;
       // From here on nothing comes in between.
       const counted = new Map<string, number>();
@@ -668,10 +664,8 @@ function unnotedSegments(segments: ReadonlyMap<number, SegmentFates>, notedUpTo:
   return numbers;
 }
 
-function notePacket(record: Buffer, redeliveries: Map<number, Redeliveries>): void {
-  const packet = packetOf(record);
+function notePacket({ packet, topic, body }: RecordedEvent, redeliveries: Map<number, Redeliveries>): void {
   if (!packet) return;
-  const { topic, body } = decodeEvent(record, 0);
   redeliveriesOf(redeliveries, packet.broker).note(packet.packetId, digestOf(topic, body));
 }
 

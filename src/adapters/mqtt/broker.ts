@@ -5,9 +5,9 @@ import type { SecureContext } from 'node:tls';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
 import { certificateProblem } from '../../core/certificate-problem.ts';
-import type { AcknowledgeTicket, Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
+import type { Broker, BrokerMessage, Subscription } from '../../ports/broker.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
-import { type Publish, PublishStream } from './publish-stream.ts';
+import { PublishStream } from './publish-stream.ts';
 
 const NEVER_EXPIRES = 0xffff_ffff;
 const RECONNECT_MS = 1_000;
@@ -91,20 +91,19 @@ export class MqttBroker implements Broker {
     );
   }
 
-  acknowledge(tickets: readonly AcknowledgeTicket[]): void {
+  acknowledge(connection: number, packetIds: readonly number[]): void {
     const stream = this.#stream;
-    if (this.#stopped || !stream || stream.destroyed) return;
-    const packets = Buffer.allocUnsafe(tickets.length * 4);
+    if (this.#stopped || !stream || stream.destroyed || connection !== this.#connection) return;
+    const packets = Buffer.allocUnsafe(packetIds.length * 4);
     let bytes = 0;
-    for (const { connection, packetId } of tickets) {
-      if (connection !== this.#connection) continue;
+    for (const packetId of packetIds) {
       // PUBACK: type 4, remaining length 2, packet identifier; success needs no reason code in MQTT 5 (3.4.2.1).
       packets[bytes++] = 0x40;
       packets[bytes++] = 2;
       packets[bytes++] = packetId >> 8;
       packets[bytes++] = packetId & 0xff;
     }
-    if (bytes > 0) stream.write(packets.subarray(0, bytes));
+    stream.write(packets);
   }
 
   async stop(): Promise<void> {
@@ -152,8 +151,8 @@ export class MqttBroker implements Broker {
     internals.streamBuilder = (own) => {
       // Counted here: the first messages may come with the CONNACK, before MQTT.js tells of the connection.
       const connection = ++this.#connection;
-      const handle = (packet: Publish) => this.#handle(client, packet, connection, take);
-      this.#stream = new PublishStream(connectSocket(own), { version: protocolVersion, take: handle });
+      const handle = (message: BrokerMessage) => this.#handle(client, message, take);
+      this.#stream = new PublishStream(connectSocket(own), { version: protocolVersion, connection, take: handle });
       return this.#stream;
     };
     client.on('connect', ({ sessionPresent = false }) => {
@@ -237,13 +236,11 @@ export class MqttBroker implements Broker {
 
   #handle(
     client: MqttClient,
-    { topic, payload, qos, retain, dup, packetId, subscriptions }: Publish,
-    connection: number,
+    message: BrokerMessage,
     take: (message: BrokerMessage) => Promise<void> | undefined,
   ): Promise<void> | undefined {
     if (this.#stopped) return undefined; // neither taken nor acknowledged: the broker sends it again
-    const ticket = qos > 0 ? { connection, packetId } : undefined;
-    const held = take({ topic, payload, qos, retain, dup, subscriptions, ticket });
+    const held = take(message);
     if (!held) return undefined;
     // Nothing is read from the socket now, PINGRESP neither: keep both sides from giving the other up.
     const alive = setInterval(

@@ -1,24 +1,11 @@
 import { Duplex } from 'node:stream';
 import { RepeatedText } from '../../core/repeated-text.ts';
+import type { BrokerMessage } from '../../ports/broker.ts';
 
 /**
  * A connection to a broker from which PUBLISH packets are taken out as they come, decoded; all others pass. MQTT.js, which
  * does the rest of the protocol, decodes a packet in several times the time that this takes, and one at a time.
  */
-
-/** A PUBLISH packet (MQTT 3.1.1 and 5, section 3.3). */
-export interface Publish {
-  readonly topic: string;
-  /** A view of what was read from the socket. */
-  readonly payload: Buffer;
-  readonly qos: 0 | 1 | 2;
-  readonly retain: boolean;
-  readonly dup: boolean;
-  /** 0 with QoS 0. */
-  readonly packetId: number;
-  /** MQTT 5, 3.3.2.3.8. */
-  readonly subscriptions: readonly number[] | undefined;
-}
 
 const PUBLISH = 3;
 /** A remaining length takes at most four bytes (2.2.3). */
@@ -27,8 +14,10 @@ const SUBSCRIPTION_IDENTIFIER = 0x0b;
 
 export interface PublishStreamOptions {
   readonly version: 4 | 5;
-  /** Takes a packet. While a promise that it returned is pending, nothing more is read. */
-  readonly take: (publish: Publish) => Promise<void> | undefined;
+  /** The connection's number, which its messages tell. */
+  readonly connection: number;
+  /** Takes a message, whose payload is a view of what was read. While a promise that it returned is pending, nothing more is read. */
+  readonly take: (message: BrokerMessage) => Promise<void> | undefined;
 }
 
 export class PublishStream extends Duplex {
@@ -89,23 +78,25 @@ export class PublishStream extends Duplex {
     let at = from;
     this.#wanted = 0;
     while (at < data.length) {
-      const header = packetHeader(data, at);
-      if (header === undefined) break;
-      if (header === 'malformed') {
+      const length = variableInteger(data, at + 1, Math.min(data.length, at + MAX_HEADER_BYTES));
+      if (length === UNENDED) {
+        if (data.length < at + MAX_HEADER_BYTES) break;
         this.destroy(new Error('the broker sent a packet with a malformed length'));
         return;
       }
-      if (header.end > data.length) {
-        this.#wanted = header.end - at;
+      const body = at + 1 + sizeOf(length);
+      const end = body + valueOf(length);
+      if (end > data.length) {
+        this.#wanted = end - at;
         break;
       }
       if (data[at]! >> 4 !== PUBLISH) {
-        this.push(data.subarray(at, header.end));
-        at = header.end;
+        this.push(data.subarray(at, end));
+        at = end;
         continue;
       }
-      const publish = this.#publish(data, data[at]!, header.body, header.end);
-      at = header.end;
+      const publish = this.#publish(data, data[at]!, body, end);
+      at = end;
       if (!publish) {
         this.destroy(new Error('the broker sent a malformed PUBLISH packet'));
         return;
@@ -140,18 +131,22 @@ export class PublishStream extends Duplex {
     this.#restBytes = data.length - at;
   }
 
-  #publish(data: Buffer, flags: number, body: number, end: number): Publish | undefined {
+  /** A PUBLISH packet (MQTT 3.1.1 and 5, section 3.3); undefined if it is malformed. */
+  #publish(data: Buffer, flags: number, body: number, end: number): BrokerMessage | undefined {
     const qos = ((flags >> 1) & 3) as 0 | 1 | 2;
+    if (body + 2 > end) return undefined;
     const topicEnd = body + 2 + data.readUInt16BE(body);
     let at = topicEnd + (qos > 0 ? 2 : 0);
     if (at > end || qos > 2) return undefined;
     const packetId = qos > 0 ? data.readUInt16BE(topicEnd) : 0;
     let subscriptions: number[] | undefined;
     if (this.#options.version === 5) {
-      const properties = variableInteger(data, at, end);
-      if (!properties || properties.end + properties.value > end) return undefined;
-      at = properties.end + properties.value;
-      if (properties.value > 0) subscriptions = subscriptionIdentifiers(data, properties.end, at);
+      const length = variableInteger(data, at, end);
+      if (length === UNENDED) return undefined;
+      const properties = at + sizeOf(length);
+      at = properties + valueOf(length);
+      if (at > end) return undefined;
+      if (at > properties) subscriptions = subscriptionIdentifiers(data, properties, at);
     }
     return {
       topic: this.#topics.read(data, body + 2, topicEnd),
@@ -159,28 +154,36 @@ export class PublishStream extends Duplex {
       qos,
       retain: (flags & 1) !== 0,
       dup: (flags & 8) !== 0,
-      packetId,
       subscriptions,
+      packetId,
+      connection: this.#options.connection,
     };
   }
 }
 
-/** Where a packet's body begins and ends; undefined while its header is not whole. */
-function packetHeader(data: Buffer, at: number): { body: number; end: number } | 'malformed' | undefined {
-  const length = variableInteger(data, at + 1, Math.min(data.length, at + MAX_HEADER_BYTES));
-  if (length) return { body: length.end, end: length.end + length.value };
-  return data.length >= at + MAX_HEADER_BYTES ? 'malformed' : undefined;
+const UNENDED = -1;
+
+/**
+ * A variable byte integer (1.5.5), which {@link valueOf} and {@link sizeOf} tell of: one number, since there are two of them
+ * in each packet; `UNENDED` if it does not end before `limit`.
+ */
+function variableInteger(data: Buffer, from: number, limit: number): number {
+  let value = 0;
+  for (let at = from, shift = 0; at < limit && shift < 28; at++, shift += 7) {
+    const byte = data[at]!;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return value * 8 + (at + 1 - from);
+  }
+  return UNENDED;
 }
 
-/** A variable byte integer (1.5.5); undefined if it does not end before `limit`. */
-function variableInteger(data: Buffer, from: number, limit: number): { value: number; end: number } | undefined {
-  let value = 0;
-  for (let at = from, factor = 1; at < limit; at++, factor *= 128) {
-    const byte = data[at]!;
-    value += (byte & 0x7f) * factor;
-    if (byte < 0x80) return { value, end: at + 1 };
-  }
-  return undefined;
+function valueOf(integer: number): number {
+  return Math.floor(integer / 8);
+}
+
+/** How many bytes it takes. */
+function sizeOf(integer: number): number {
+  return integer & 7;
 }
 
 /** The subscription identifiers among a PUBLISH packet's properties (3.3.2.3); those of unknown kinds end the search. */
@@ -190,9 +193,9 @@ function subscriptionIdentifiers(data: Buffer, from: number, end: number): numbe
     const kind = data[at++]!;
     if (kind === SUBSCRIPTION_IDENTIFIER) {
       const identifier = variableInteger(data, at, end);
-      if (!identifier) break;
-      found.push(identifier.value);
-      at = identifier.end;
+      if (identifier === UNENDED) break;
+      found.push(valueOf(identifier));
+      at += sizeOf(identifier);
       continue;
     }
     const size = propertySize(data, kind, at, end);

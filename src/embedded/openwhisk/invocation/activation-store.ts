@@ -71,8 +71,9 @@ export class ActivationStore {
     const headBytes = Buffer.from(JSON.stringify(head));
     const length = Buffer.allocUnsafe(4);
     length.writeUInt32LE(headBytes.length);
+    const framed = Buffer.concat([length, headBytes]);
     const segment = this.#activations.currentSegment;
-    const position = this.#activations.append(length, headBytes, result);
+    const position = this.#activations.append(framed, result);
     this.#unwritten.set(activation.activationId, activation);
     this.#index(entryOf(head, position));
     if (this.#activations.currentSegment !== segment) this.#trim();
