@@ -68,7 +68,8 @@ export function firingPayload(
     );
   }
   if (registration.batch.format === 'compat') {
-    json.add(`{${extra}"type":"message",${messageFields(first)}`);
+    json.add(`{${extra}"type":"message",`);
+    json.addBytes(messageHead.of(first));
     addBody(first.body);
     json.add(`,${callbacks}}`);
     return json.take();
@@ -76,7 +77,8 @@ export function firingPayload(
   json.add(`{${extra}"type":"messages",${callbacks},${origin},"messages":[`);
   for (let index = 0; index < events.length; index++) {
     const event = events[index]!;
-    json.add(`${index === 0 ? '{' : '},{'}${messageFields(event)}`);
+    json.add(index === 0 ? '{' : '},{');
+    json.addBytes(messageHead.of(event));
     addBody(event.body);
   }
   json.add('}]}');
@@ -86,17 +88,36 @@ export function firingPayload(
 /** One payload is written at a time. */
 const json = new JsonBytes();
 
-function messageFields({ id, qos, retain, topic }: Event): string {
-  return `"id":"${id}","receivedAt":"${id}","qos":${qos},"retain":${retain},"topic":${quoted(topic)},"body":`;
+/** The members of a message before its body; mostly, all but the ids are those of the message before. */
+class MessageHead {
+  #bytes = Buffer.alloc(0);
+  #qos = -1;
+  #retain = false;
+  #topic = '';
+  #idLength = 0;
+
+  /** Good until the next call. */
+  of({ id, qos, retain, topic }: Event): Buffer {
+    const isLike =
+      qos === this.#qos && topic === this.#topic && retain === this.#retain && id.length === this.#idLength;
+    if (!isLike) {
+      this.#qos = qos;
+      this.#retain = retain;
+      this.#topic = topic;
+      this.#idLength = id.length;
+      const quoted = JSON.stringify(topic);
+      const fields = `"id":"${id}","receivedAt":"${id}","qos":${qos},"retain":${retain},"topic":${quoted},"body":`;
+      this.#bytes = Buffer.from(fields);
+      return this.#bytes;
+    }
+    const at = '"id":"'.length;
+    this.#bytes.write(id, at, 'latin1');
+    this.#bytes.copyWithin(at + id.length + '","receivedAt":"'.length, at, at + id.length);
+    return this.#bytes;
+  }
 }
 
-/** A topic as JSON; most are like the one before. */
-function quoted(topic: string): string {
-  if (topic !== lastQuoted.topic) lastQuoted = { topic, json: JSON.stringify(topic) };
-  return lastQuoted.json;
-}
-
-let lastQuoted = { topic: '', json: '""' };
+const messageHead = new MessageHead();
 
 function addBody(body: Uint8Array): void {
   if (json.addString(body)) return;

@@ -23,6 +23,13 @@ export class JsonBytes {
     this.#length += this.#buffer.write(text, this.#length);
   }
 
+  /** Adds text in UTF-8 as it is. */
+  addBytes(utf8: Uint8Array): void {
+    this.#reserve(utf8.length);
+    this.#buffer.set(utf8, this.#length);
+    this.#length += utf8.length;
+  }
+
   /** Adds a JSON string with this text. @returns whether it is UTF-8; if it is not, nothing is added */
   addString(utf8: Uint8Array): boolean {
     if (!isUtf8(utf8)) return false;

@@ -12,7 +12,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { EventIntake } from '../ports/event-intake.ts';
 import type { Journal, ParkedEvent } from '../ports/journal.ts';
 import type { Fire } from './fire.ts';
-import { type FiringUnderWay, WaitingEvents } from './waiting-events.ts';
+import { type FiringUnderWay, type KeptPlaces, WaitingEvents } from './waiting-events.ts';
 
 /**
  * The path of a reading, from the broker's packet to its known fate:
@@ -71,6 +71,7 @@ interface Source {
 export class Ingest implements EventIntake {
   readonly #parts: IngestParts;
   readonly #waiting = new Map<string, WaitingEvents>();
+  readonly #kept: KeptPlaces = { count: 0 };
   readonly #sources = new Map<string, Source>();
   readonly #copies: Copies | undefined;
   readonly #stopping = new AbortController();
@@ -202,7 +203,7 @@ export class Ingest implements EventIntake {
   /** Takes up a registration, and what the journal has of it once firings of an earlier form of it have ended. */
   #register(registration: Registration, ended: Promise<unknown>): void {
     const journalled = this.#started && this.pending(registration.name) > 0;
-    const waiting = new WaitingEvents(registration, journalled);
+    const waiting = new WaitingEvents(registration, this.#kept, journalled);
     this.#waiting.set(registration.name, waiting);
     if (!journalled) return;
     void this.#track(ended.then(() => this.#refill(waiting)).then(() => this.#dispatch(waiting)));
@@ -353,7 +354,7 @@ export class Ingest implements EventIntake {
     if (!step) return undefined;
     const parent = step.of === undefined ? undefined : this.#waiting.get(step.of)?.registration;
     if (step.of !== undefined && !parent) return undefined;
-    const waiting = new WaitingEvents(nextRegistration(step.trigger, parent), false);
+    const waiting = new WaitingEvents(nextRegistration(step.trigger, parent), this.#kept, false);
     this.#waiting.set(name, waiting);
     return waiting;
   }

@@ -9,12 +9,20 @@ export interface FiringUnderWay {
   done: Promise<void>;
 }
 
-/** Places that a registration keeps in memory; further ones are looked for in the journal when these are fired. */
-const MAX_PLACES = 20_000;
+/** Places that a registration may always keep in memory. */
+const OWN_PLACES = 20_000;
+/** Places that all together may keep; what finds no room is looked for in the journal when others are fired. */
+const ALL_PLACES = 200_000;
+
+/** The places that the registrations of a site keep. */
+export interface KeptPlaces {
+  count: number;
+}
 
 /** The durable events of one registration that are to be fired, oldest first, and the firings that are under way. */
 export class WaitingEvents {
   readonly registration: Registration;
+  readonly #kept: KeptPlaces;
   readonly firings = new Set<FiringUnderWay>();
   /** Ends the firings: the registration is gone, or another one has taken its place. */
   readonly stopping = new AbortController();
@@ -34,8 +42,9 @@ export class WaitingEvents {
   #refilling = false;
 
   /** @param journalled whether the journal may hold events of it already, which {@link refill} is to read */
-  constructor(registration: Registration, journalled: boolean) {
+  constructor(registration: Registration, kept: KeptPlaces, journalled: boolean) {
     this.registration = registration;
+    this.#kept = kept;
     if (journalled) this.#spilledFrom = 0;
     setMaxListeners(0, this.stopping.signal); // each firing under way listens
   }
@@ -52,6 +61,7 @@ export class WaitingEvents {
   clear(): void {
     this.stopping.abort();
     clearTimeout(this.#timer);
+    this.#kept.count -= this.count;
     this.#keepFrom(this.#positions.length);
     this.#bytes = 0;
     this.#spilledFrom = undefined;
@@ -72,9 +82,13 @@ export class WaitingEvents {
     return this.unclaimed >= maxMessages || (this.claims === 0 && this.#bytes >= maxBytes);
   }
 
+  get #hasRoom(): boolean {
+    return this.count < OWN_PLACES || this.#kept.count < ALL_PLACES;
+  }
+
   add(event: Event): void {
     if (this.#spilledFrom !== undefined) return;
-    if (this.count >= MAX_PLACES) {
+    if (!this.#hasRoom) {
       this.#spilledFrom = event.position;
       return;
     }
@@ -104,6 +118,7 @@ export class WaitingEvents {
     }
     const positions = this.#positions.slice(this.#head, end);
     this.#head = end;
+    this.#kept.count -= positions.length;
     if (this.#head > 1_024 && this.#head * 2 > this.#positions.length) this.#keepFrom(this.#head);
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -115,6 +130,7 @@ export class WaitingEvents {
   /** Takes back what {@link takeBatch} gave, and can't be fired with the rest. */
   giveBack(events: readonly Event[]): void {
     const sizes = events.map(payloadBytes);
+    this.#kept.count += events.length;
     this.#positions.splice(this.#head, 0, ...events.map(({ position }) => position));
     this.#times.splice(this.#head, 0, ...events.map(({ receivedAt }) => Number(receivedAt)));
     this.#sizes.splice(this.#head, 0, ...sizes);
@@ -122,7 +138,7 @@ export class WaitingEvents {
   }
 
   get needsRefill(): boolean {
-    return this.#spilledFrom !== undefined && !this.#refilling && this.count < MAX_PLACES / 2;
+    return this.#spilledFrom !== undefined && !this.#refilling && this.count < OWN_PLACES / 2;
   }
 
   /**
@@ -139,7 +155,7 @@ export class WaitingEvents {
       const { events, next } = await unsettledFrom(position);
       for (const event of events) {
         if (event.position >= followed() || event.registration !== this.registration.name) continue;
-        if (this.count >= MAX_PLACES) {
+        if (!this.#hasRoom) {
           this.#spilledFrom = event.position;
           this.#refilling = false;
           return;
@@ -159,6 +175,7 @@ export class WaitingEvents {
     this.#times.push(Number(event.receivedAt));
     this.#sizes.push(bytes);
     this.#bytes += bytes;
+    this.#kept.count += 1;
   }
 
   #keepFrom(index: number): void {

@@ -85,7 +85,7 @@ export class PublishStream extends Duplex {
         return;
       }
       const body = at + 1 + sizeOf(length);
-      const end = body + valueOf(length);
+      const end = body + numberOf(length);
       if (end > data.length) {
         this.#wanted = end - at;
         break;
@@ -144,7 +144,7 @@ export class PublishStream extends Duplex {
       const length = variableInteger(data, at, end);
       if (length === UNENDED) return undefined;
       const properties = at + sizeOf(length);
-      at = properties + valueOf(length);
+      at = properties + numberOf(length);
       if (at > end) return undefined;
       if (at > properties) subscriptions = subscriptionIdentifiers(data, properties, at);
     }
@@ -164,7 +164,7 @@ export class PublishStream extends Duplex {
 const UNENDED = -1;
 
 /**
- * A variable byte integer (1.5.5), which {@link valueOf} and {@link sizeOf} tell of: one number, since there are two of them
+ * A variable byte integer (1.5.5), which {@link numberOf} and {@link sizeOf} tell of: one number, since there are two of them
  * in each packet; `UNENDED` if it does not end before `limit`.
  */
 function variableInteger(data: Buffer, from: number, limit: number): number {
@@ -177,7 +177,7 @@ function variableInteger(data: Buffer, from: number, limit: number): number {
   return UNENDED;
 }
 
-function valueOf(integer: number): number {
+function numberOf(integer: number): number {
   return Math.floor(integer / 8);
 }
 
@@ -194,7 +194,7 @@ function subscriptionIdentifiers(data: Buffer, from: number, end: number): numbe
     if (kind === SUBSCRIPTION_IDENTIFIER) {
       const identifier = variableInteger(data, at, end);
       if (identifier === UNENDED) break;
-      found.push(valueOf(identifier));
+      found.push(numberOf(identifier));
       at += sizeOf(identifier);
       continue;
     }
