@@ -39,7 +39,7 @@ VOLUME /data
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 # The memory flags are those of `npm start`.
-ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=2", "--v8-pool-size=1", "dist/main.js"]
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=2", "--heap-growing-percent=50", "--v8-pool-size=1", "dist/main.js"]
 CMD ["start"]
 # Docker's own format keeps this; in Kubernetes it is the probes of deploy/site/mqtt-provider.yaml.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \

@@ -52,7 +52,7 @@ export function firingPayload(
   site: string,
   { receipt, parameters }: { readonly receipt: Callback; readonly parameters: Callback },
   injected: Readonly<Record<string, unknown>>,
-): Buffer {
+): Buffer<ArrayBuffer> {
   const { batchId, registration, events } = firing;
   const first = events[0]!;
   const extra = membersOf({ ...injected, ...registration.parameters });
@@ -63,9 +63,8 @@ export function firingPayload(
     const type = registration.kind === 'alarm' ? 'alarm' : (ownType ?? 'next');
     const to = events.length > 1 && windowOf(ownPayload(events.at(-1)!))?.to;
     const window = to && { window: { from: windowOf(members)!.from, to } };
-    return Buffer.from(
-      `{${extra}${membersOf({ ...members, ...window })}"type":${JSON.stringify(type)},${callbacks},${origin}}`,
-    );
+    json.add(`{${extra}${membersOf({ ...members, ...window })}"type":${JSON.stringify(type)},${callbacks},${origin}}`);
+    return json.take();
   }
   if (registration.batch.format === 'compat') {
     json.add(`{${extra}"type":"message",`);
@@ -83,6 +82,11 @@ export function firingPayload(
   }
   json.add('}]}');
   return json.take();
+}
+
+/** Lets the memory of a payload that nobody reads any more be used for others. */
+export function releasePayload(payload: Buffer<ArrayBuffer>): void {
+  json.giveBack(payload);
 }
 
 /** One payload is written at a time. */

@@ -10,12 +10,14 @@ const ESCAPES = Array.from({ length: 256 }, (_, byte) => {
 const LONGEST_ESCAPE = 6;
 const QUOTE = 0x22;
 const INITIAL_BYTES = 64 * 1024;
-/** Memory that grew beyond this is not kept. */
+/** Memory that grew beyond this is not used again, nor more than a few pieces. */
 const MAX_KEPT_BYTES = 2 * 1024 * 1024;
+const MAX_KEPT = 8;
 
 export class JsonBytes {
-  #buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  #buffer: Buffer<ArrayBuffer> = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   #length = 0;
+  readonly #free: Buffer<ArrayBuffer>[] = [];
 
   /** Adds text as it is. */
   add(text: string): void {
@@ -49,12 +51,17 @@ export class JsonBytes {
   }
 
   /** What was added since the last call. */
-  take(): Buffer {
-    const bytes = Buffer.allocUnsafeSlow(this.#length);
-    this.#buffer.copy(bytes, 0, 0, this.#length);
+  take(): Buffer<ArrayBuffer> {
+    const bytes = this.#buffer.subarray(0, this.#length);
+    this.#buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(INITIAL_BYTES);
     this.#length = 0;
-    if (this.#buffer.length > MAX_KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
     return bytes;
+  }
+
+  /** Lets the memory of what {@link take} gave be used again; optional. */
+  giveBack({ buffer }: Buffer<ArrayBuffer>): void {
+    if (buffer.byteLength > MAX_KEPT_BYTES || this.#free.length >= MAX_KEPT) return;
+    this.#free.push(Buffer.from(buffer));
   }
 
   #reserve(bytes: number): void {

@@ -9,6 +9,7 @@ import {
   parentOf,
   type Receipt,
   receiptTimeoutMs,
+  releasePayload,
   type Settlement,
   settlementOf,
 } from '../core/firing.ts';
@@ -172,6 +173,8 @@ export class Fire {
     const payload = firingPayload(firing, site, callbacks(batchId, registration), this.#parts.injected(registration));
     const answer = await platform.fire(trigger, payload, signal, auth);
     if (answer.kind !== 'accepted') return answer;
+    // The platform has read it all; of any other answer one can't be sure.
+    releasePayload(payload);
     const all: Outcome = { kind: 'settled', settlement: { ...emptySettlement(), confirmed: [...firing.events] } };
     // The predecessor's actions know no receipts, and those of readings pass over what tells of the connection.
     const { kind, batch } = registration;

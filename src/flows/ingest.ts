@@ -79,8 +79,9 @@ export class Ingest implements EventIntake {
   /** Where the last appended event is. */
   #appended = 0;
   #committing = false;
-  /** Up to where the journal's events have been put into waiting events. */
+  /** Up to where the journal has been followed, and up to where its events have been offered to waiting events. */
   #followed = 0;
+  #offered = 0;
   #following: Promise<void> | undefined;
   #followAgain = false;
   #started = false;
@@ -323,15 +324,16 @@ export class Ingest implements EventIntake {
     while (this.#followAgain) {
       this.#followAgain = false;
       while (this.#followed < this.#parts.journal.durableEnd) {
-        const { events, next } = await this.#parts.journal.unsettledFrom(this.#followed);
-        if (next === this.#followed) break;
-        this.#followed = next;
         let waiting: WaitingEvents | undefined;
-        for (const event of events) {
+        const next = await this.#parts.journal.unsettledFrom(this.#followed, (event) => {
           const before = waiting;
           waiting = this.#wait(event);
+          this.#offered = event.position + 1;
           if (before && before !== waiting) this.#dispatch(before);
-        }
+        });
+        if (next === this.#followed) break;
+        this.#followed = next;
+        this.#offered = next;
         if (waiting) this.#dispatch(waiting);
       }
     }
@@ -341,7 +343,7 @@ export class Ingest implements EventIntake {
   #wait(event: Event): WaitingEvents | undefined {
     const waiting = this.#waiting.get(event.registration) ?? this.#nextStep(event.registration);
     if (!waiting) {
-      void this.#track(this.#park([{ event, reason: unregistered(event) }]));
+      void this.#track(this.#parkUnregistered([event.position]));
       return undefined;
     }
     waiting.add(event);
@@ -406,8 +408,8 @@ export class Ingest implements EventIntake {
 
   #refill(waiting: WaitingEvents): Promise<void> {
     return waiting.refill(
-      () => this.#followed,
-      (position) => this.#parts.journal.unsettledFrom(position),
+      () => this.#offered,
+      (...from) => this.#parts.journal.unsettledFrom(...from),
     );
   }
 
@@ -436,15 +438,20 @@ export class Ingest implements EventIntake {
   async #parkAll(name: string): Promise<void> {
     const { journal } = this.#parts;
     for (let position = 0; journal.durableEnd > position && this.pending(name) > 0; ) {
-      const { events, next } = await journal.unsettledFrom(position);
+      const left: number[] = [];
+      const next = await journal.unsettledFrom(position, (event) => {
+        // Those beyond are parked when they are followed.
+        if (event.registration === name && event.position < this.#offered) left.push(event.position);
+      });
       if (next === position) break;
-      // Those beyond are parked when they are followed.
-      const left = events.filter((event) => event.registration === name && event.position < this.#followed);
-      if (left.length > 0 && !this.#waiting.has(name)) {
-        await this.#park(left.map((event) => ({ event, reason: unregistered(event) })));
-      }
+      if (!this.#waiting.has(name)) await this.#parkUnregistered(left);
       position = next;
     }
+  }
+
+  async #parkUnregistered(positions: readonly number[]): Promise<void> {
+    const events = await this.#parts.journal.load(positions);
+    if (events.length > 0) await this.#park(events.map((event) => ({ event, reason: unregistered(event) })));
   }
 
   async #park(parked: readonly ParkedEvent[]): Promise<void> {

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Event } from '../core/event.ts';
 import { payloadBytes } from '../core/firing.ts';
 import type { Registration } from '../core/registration.ts';
+import type { Journal } from '../ports/journal.ts';
 
 /** A firing with its events, once it has taken them. */
 export interface FiringUnderWay {
@@ -145,28 +146,33 @@ export class WaitingEvents {
    * Takes up again what spilled, until there is no room or it has caught up with those that are followed.
    * @param followed up to where the journal's events have been offered to {@link add}
    */
-  async refill(
-    followed: () => number,
-    unsettledFrom: (position: number) => Promise<{ events: Event[]; next: number }>,
-  ): Promise<void> {
+  async refill(followed: () => number, unsettledFrom: Journal['unsettledFrom']): Promise<void> {
     this.#refilling = true;
-    let position = this.#spilledFrom!;
-    while (this.#spilledFrom !== undefined) {
-      const { events, next } = await unsettledFrom(position);
-      for (const event of events) {
-        if (event.position >= followed() || event.registration !== this.registration.name) continue;
-        if (!this.#hasRoom) {
-          this.#spilledFrom = event.position;
-          this.#refilling = false;
-          return;
-        }
-        this.#push(event);
-      }
-      const caughtUp = next === position || next >= followed();
+    for (let position = this.#spilledFrom!, done = false; !done; ) {
+      const next = await unsettledFrom(position, (event) => {
+        done ||= !this.#takeUp(event, followed());
+      });
+      if (done || this.stopping.signal.aborted) break;
+      done = next === position || next >= followed();
+      this.#spilledFrom = done ? undefined : next;
       position = next;
-      this.#spilledFrom = caughtUp ? undefined : position;
     }
     this.#refilling = false;
+  }
+
+  /** Takes up an event that spilled. @returns whether to go on with the next one */
+  #takeUp(event: Event, followed: number): boolean {
+    if (event.position >= followed) {
+      this.#spilledFrom = undefined; // it is offered to `add`, as those after it
+      return false;
+    }
+    if (event.registration !== this.registration.name) return true;
+    if (!this.#hasRoom) {
+      this.#spilledFrom = event.position;
+      return false;
+    }
+    this.#push(event);
+    return true;
   }
 
   #push(event: Event): void {

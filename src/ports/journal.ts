@@ -67,10 +67,11 @@ export interface Journal {
   readonly durableEnd: number;
 
   /**
-   * The unsettled events among the next megabyte or so of durable ones from `position` on (0 = the oldest), in order,
-   * and where to go on. At the end: none, and `next` equal to `position`.
+   * Shows the unsettled events among the next megabyte or so of durable ones from `position` on (0 = the oldest), in
+   * order. An event is good only until `visit` returns.
+   * @returns where to go on; `position` at the end
    */
-  unsettledFrom(position: number): Promise<{ events: Event[]; next: number }>;
+  unsettledFrom(position: number, visit: (event: Event) => void): Promise<number>;
 
   /** Events by their places, in order; those that have expired are left out. */
   load(positions: readonly number[]): Promise<Event[]>;

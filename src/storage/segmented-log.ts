@@ -33,7 +33,7 @@ export interface LogProblem {
   readonly setAside?: string;
 }
 
-/** Takes a record, whose payload is the bytes of `data` from `from` to `to`; these are the taker's to keep. */
+/** Takes a record, whose payload is the bytes of `data` from `from` to `to`. */
 export type RecordVisitor = (position: Position, data: Buffer, from: number, to: number) => void;
 
 export interface LogOptions {
@@ -303,7 +303,10 @@ export class SegmentedLog {
     return payload;
   }
 
-  /** As {@link readFrom}, of records that are in memory still; undefined where they are not, or none is durable. */
+  /**
+   * As {@link readFrom}, of records that are in memory still, whose bytes are good only until `visit` returns; undefined
+   * where they are not, or none is durable.
+   */
   recallFrom(from: Position, visit: RecordVisitor): Position | undefined {
     const index = this.#chunks.findIndex((chunk) => endOfChunk(chunk) > from);
     const chunk = this.#chunks[index];
@@ -314,18 +317,18 @@ export class SegmentedLog {
     const begin = Math.max(from, start);
     const end = Math.min(endOfChunk(chunk), this.#durableEnd);
     if (end <= begin) return undefined;
-    const data = copied(chunk.data, begin - start, end - start);
-    for (let offset = 0; offset < data.length; ) {
+    const { data } = chunk;
+    for (let offset = begin - start; offset < end - start; ) {
       const to = offset + RECORD_HEADER_BYTES + data.readUInt32LE(offset);
-      visit(begin + offset, data, offset + RECORD_HEADER_BYTES, to);
+      visit(start + offset, data, offset + RECORD_HEADER_BYTES, to);
       offset = to;
     }
     return end;
   }
 
   /**
-   * Hands durable records, whose positions are given in ascending order, to `visit`. What was removed or is damaged is
-   * left out; damage is reported.
+   * Hands durable records, whose positions are given in ascending order, to `visit`, for good. What was removed or is
+   * damaged is left out; damage is reported.
    */
   async collect(positions: readonly Position[], visit: RecordVisitor): Promise<void> {
     for (let index = 0; index < positions.length; ) {

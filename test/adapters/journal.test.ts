@@ -33,11 +33,10 @@ function message(n: number, registration = 'r') {
 }
 
 async function unsettled(journal: FileJournal): Promise<Event[]> {
-  const all: Event[] = [];
+  const places: number[] = [];
   for (let at = 0; ; ) {
-    const { events, next } = await journal.unsettledFrom(at);
-    if (next === at) return all;
-    all.push(...events);
+    const next = await journal.unsettledFrom(at, ({ position }) => places.push(position));
+    if (next === at) return journal.load(places);
     at = next;
   }
 }

@@ -257,11 +257,9 @@ export class FileJournal implements Journal {
     return this.#events.durableEnd;
   }
 
-  async unsettledFrom(position: number): Promise<{ events: Event[]; next: number }> {
-    const events: Event[] = [];
-    const visit = this.#unsettled((event) => events.push(event));
-    const next = this.#events.recallFrom(position, visit) ?? (await this.#events.readFrom(position, visit));
-    return { events, next };
+  async unsettledFrom(position: number, visit: (event: Event) => void): Promise<number> {
+    const unsettled = this.#unsettled(visit);
+    return this.#events.recallFrom(position, unsettled) ?? this.#events.readFrom(position, unsettled);
   }
 
   async load(positions: readonly number[]): Promise<Event[]> {
@@ -578,15 +576,10 @@ export class FileJournal implements Journal {
     while (this.#events.bytes >= this.#options.maxBytes) {
       const oldest = Math.min(...this.#segments.keys());
       if (oldest === this.#current) break;
-      for (let at = oldest * 2 ** 32; segmentOf(at) === oldest; ) {
-        const { events, next } = await this.unsettledFrom(at);
-        this.#settle(
-          events.filter(({ position }) => segmentOf(position) === oldest),
-          'expired',
-        );
-        if (next === at) break;
-        at = next;
-      }
+      await this.#events.readSegment(
+        oldest,
+        this.#unsettled((event) => this.#settle([event], 'expired')),
+      );
       await this.#removeIfSettled(oldest);
     }
     this.#expiring = undefined;
