@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { couchdbIn, type Host, openwhiskOn, startHost } from '../embedded/openwhisk/host.ts';
 import { describeWith } from '../support/programs.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -162,7 +162,8 @@ describeWith(['podman', 'tar', 'ldd'], 'blackbox actions in real containers', ()
     delete process.env.CONTAINERS_CONF;
     await host.close();
     await rm(host.folder, { recursive: true, force: true });
-    await run('podman', ['rmi', '--force', image]);
+    // Podman takes a moment to forget containers that have ended.
+    await vi.waitFor(() => run('podman', ['rmi', '--force', image]), { timeout: 30_000, interval: 500 });
   }, 60_000);
 
   const create = (name: string, of: string) =>
