@@ -1,3 +1,4 @@
+import { CoveredTimes } from './covered-times.ts';
 import { canonicalKey } from './line-key.ts';
 import type { Point } from './line-protocol.ts';
 import { detached } from './line-scan.ts';
@@ -37,9 +38,9 @@ export interface Bucket {
   readonly updatedAt: string;
 }
 
-/** A series, and the time of its latest point (ns): a point after that can't overwrite one. */
+/** A series, and where in time it has points. */
 export interface KnownSeries extends Series {
-  latest: bigint;
+  readonly times: CoveredTimes;
 }
 
 export interface Row {
@@ -58,7 +59,6 @@ export interface Accepted {
   readonly reason: string;
 }
 
-const BEFORE_ALL_TIME = -(2n ** 63n);
 const MAX_STRING_BYTES = 1_048_576;
 
 interface BucketSeries {
@@ -111,9 +111,10 @@ export class Catalog {
     return this.#byId.get(id);
   }
 
-  addSeries(series: Series, latest = BEFORE_ALL_TIME): KnownSeries {
+  /** @param latest the time of its latest point (ns), if it has any */
+  addSeries(series: Series, latest?: bigint): KnownSeries {
     const bucket = this.#series.get(series.bucket)!;
-    const known: KnownSeries = { ...series, latest };
+    const known: KnownSeries = { ...series, times: new CoveredTimes(latest) };
     const key = canonicalKey(series.measurement, series.tags);
     this.#nextId = Math.max(this.#nextId, series.id + 1);
     this.#byId.set(series.id, known);
