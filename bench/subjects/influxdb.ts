@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { benchProgram } from '../support/paths.ts';
+import { benchProgram, NODE_FLAGS } from '../support/paths.ts';
 import { Child, program, type Running } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -18,9 +18,8 @@ export class Influxdb implements Running {
   }
 
   static async startEmbedded(): Promise<Influxdb> {
-    const child = new Child(process.execPath, [
-      ...[benchProgram('embedded-influxdb'), temporaryFolder(), TOKEN, ORG, BUCKET],
-    ]);
+    const program = [benchProgram('embedded-influxdb'), temporaryFolder(), TOKEN, ORG, BUCKET];
+    const child = new Child(process.execPath, [...NODE_FLAGS, ...program]);
     const { url } = await child.nextResult<{ url: string }>();
     return new Influxdb(child, url);
   }
