@@ -201,12 +201,7 @@ describe('readings', () => {
       dataDir: await temporaryFolder(),
       datacenterId: '2',
       mqttUrl: site.provider.address('MQTT'),
-      apiHost: platform.url,
-      owAuth: FakeOpenwhisk.auth,
-      couchdbGateway: '127.0.0.1:1',
-      couchdbPassword: 'unused',
-      influxLocalUrl: '127.0.0.1:1',
-      influxLocalToken: 'unused',
+      ...platform.settings,
     });
     expect(second.output()).toContain('"mqtt":4');
     await publishAll(await site.mqtt(), 'test', ['{"x":1}']);

@@ -16,12 +16,7 @@ async function site() {
     dataDir: disk.folder,
     mqttUrl: mosquitto.url,
     mqttTopics: '[{"topic":"test"}]',
-    apiHost: platform.url,
-    owAuth: FakeOpenwhisk.auth,
-    couchdbGateway: '127.0.0.1:1',
-    couchdbPassword: 'unused',
-    influxLocalUrl: '127.0.0.1:1',
-    influxLocalToken: 'unused',
+    ...platform.settings,
   };
   return {
     platform,

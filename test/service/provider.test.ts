@@ -13,12 +13,7 @@ async function settingsFor(mosquitto: Mosquitto, platform: FakeOpenwhisk, topics
     dataDir: await temporaryFolder(),
     mqttUrl: mosquitto.url,
     mqttTopics: JSON.stringify(topics),
-    apiHost: platform.url,
-    owAuth: FakeOpenwhisk.auth,
-    couchdbGateway: '127.0.0.1:1',
-    couchdbPassword: 'unused',
-    influxLocalUrl: '127.0.0.1:1',
-    influxLocalToken: 'unused',
+    ...platform.settings,
     receiptTimeoutSeconds: '1',
   };
 }

@@ -60,13 +60,10 @@ describeLong('two replicas of a site', () => {
         mqttUrl: mosquitto.url,
         mqttTopics: '[{"topic":"readings/#"}]',
         alarms: JSON.stringify(alarms),
-        apiHost: openwhisk.url,
-        owAuth: FakeOpenwhisk.auth,
+        ...openwhisk.settings,
         couchdbGateway: center.url,
         couchdbUsername: CENTER_LOGIN.username,
         couchdbPassword: CENTER_LOGIN.password,
-        influxLocalUrl: '127.0.0.1:1',
-        influxLocalToken: 'unused',
         receiptTimeoutSeconds: '2',
       };
       const replicas = [await Replica.start('a', settings), await Replica.start('b', settings)];

@@ -77,6 +77,18 @@ export class FakeOpenwhisk {
     return fake;
   }
 
+  /** Settings of a provider that fires here, and has no center and no InfluxDB. */
+  get settings(): Record<string, string> {
+    return {
+      apiHost: this.url,
+      owAuth: FakeOpenwhisk.auth,
+      couchdbGateway: '127.0.0.1:1',
+      couchdbPassword: 'unused',
+      influxLocalUrl: '127.0.0.1:1',
+      influxLocalToken: 'unused',
+    };
+  }
+
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
