@@ -29,7 +29,7 @@ import { type FiringUnderWay, type KeptPlaces, WaitingEvents } from './waiting-e
 
 /** Bytes taken and not yet durable, at which the broker is asked to keep the rest. */
 const MAX_UNDURABLE_BYTES = 32 * 1024 * 1024;
-const FOLLOW_RETRY_MS = 1_000;
+const READ_RETRY_MS = 1_000;
 /** How long work that was told to stop may take to do so. */
 const STOP_GRACE_MS = 1_000;
 /** Firings of one registration that may be under way at once, unless it is ordered. */
@@ -307,25 +307,20 @@ export class Ingest implements EventIntake {
     // Not at once: it may end without waiting for anything, and must find its promise here to take it away.
     this.#following ??= Promise.resolve()
       .then(() => this.#followToEnd())
-      .catch((error: unknown) => this.#followLater(error));
+      .catch((error: unknown) => {
+        this.#following = undefined;
+        this.#parts.log.error({ err: error }, 'the journal cannot be followed');
+      });
     return this.#following;
   }
 
-  /** A disk that can't be read now may be read later. */
-  async #followLater(error: unknown): Promise<void> {
-    const { clock, log } = this.#parts;
-    log.error({ err: error }, 'the journal cannot be read; trying again');
-    await clock.sleep(FOLLOW_RETRY_MS, this.#stopping.signal);
-    this.#following = undefined;
-    if (!this.#stopping.signal.aborted) void this.#follow();
-  }
-
   async #followToEnd(): Promise<void> {
+    const { journal } = this.#parts;
     while (this.#followAgain) {
       this.#followAgain = false;
-      while (this.#followed < this.#parts.journal.durableEnd) {
+      while (this.#followed < journal.durableEnd) {
         let waiting: WaitingEvents | undefined;
-        const next = await this.#parts.journal.unsettledFrom(this.#followed, (event) => {
+        const next = await this.#unsettledFrom(this.#followed, (event) => {
           const before = waiting;
           waiting = this.#wait(event);
           this.#offered = event.position + 1;
@@ -337,7 +332,25 @@ export class Ingest implements EventIntake {
         if (waiting) this.#dispatch(waiting);
       }
     }
-    this.#following = undefined;
+    this.#following = undefined; // at once: what is asked for from here on is another round
+  }
+
+  #unsettledFrom(...from: Parameters<Journal['unsettledFrom']>): Promise<number> {
+    return this.#patiently(() => this.#parts.journal.unsettledFrom(...from));
+  }
+
+  /** A disk that can't be read now may be read later. */
+  async #patiently<T>(read: () => Promise<T>): Promise<T> {
+    const { clock, log } = this.#parts;
+    for (;;) {
+      try {
+        return await read();
+      } catch (error) {
+        if (this.#stopping.signal.aborted) throw error;
+        log.error({ err: error }, 'the journal cannot be read; trying again');
+        await clock.sleep(READ_RETRY_MS, this.#stopping.signal);
+      }
+    }
   }
 
   #wait(event: Event): WaitingEvents | undefined {
@@ -389,7 +402,8 @@ export class Ingest implements EventIntake {
     };
     const take = async () => {
       unclaim();
-      const all = await journal.load(waiting.takeBatch(fire.maxBytes));
+      const places = waiting.takeBatch(fire.maxBytes);
+      const all = await this.#patiently(() => journal.load(places));
       if (waiting.needsRefill) await this.#refill(waiting);
       const length = firingLength(waiting.registration, all);
       if (length < all.length) waiting.giveBack(all.slice(length));
@@ -409,7 +423,7 @@ export class Ingest implements EventIntake {
   #refill(waiting: WaitingEvents): Promise<void> {
     return waiting.refill(
       () => this.#offered,
-      (...from) => this.#parts.journal.unsettledFrom(...from),
+      (...from) => this.#unsettledFrom(...from),
     );
   }
 
@@ -439,7 +453,7 @@ export class Ingest implements EventIntake {
     const { journal } = this.#parts;
     for (let position = 0; journal.durableEnd > position && this.pending(name) > 0; ) {
       const left: number[] = [];
-      const next = await journal.unsettledFrom(position, (event) => {
+      const next = await this.#unsettledFrom(position, (event) => {
         // Those beyond are parked when they are followed.
         if (event.registration === name && event.position < this.#offered) left.push(event.position);
       });
@@ -450,7 +464,7 @@ export class Ingest implements EventIntake {
   }
 
   async #parkUnregistered(positions: readonly number[]): Promise<void> {
-    const events = await this.#parts.journal.load(positions);
+    const events = await this.#patiently(() => this.#parts.journal.load(positions));
     if (events.length > 0) await this.#park(events.map((event) => ({ event, reason: unregistered(event) })));
   }
 

@@ -87,6 +87,7 @@ export class WaitingEvents {
     return this.count < OWN_PLACES || this.#kept.count < ALL_PLACES;
   }
 
+  /** Takes up a further event, unless there is no room: then it stays in the journal alone. */
   add(event: Event): void {
     if (this.#spilledFrom !== undefined) return;
     if (!this.#hasRoom) {
@@ -130,6 +131,7 @@ export class WaitingEvents {
 
   /** Takes back what {@link takeBatch} gave, and can't be fired with the rest. */
   giveBack(events: readonly Event[]): void {
+    if (this.stopping.signal.aborted) return; // let go of: see clear()
     const sizes = events.map(payloadBytes);
     this.#kept.count += events.length;
     this.#positions.splice(this.#head, 0, ...events.map(({ position }) => position));
@@ -162,6 +164,7 @@ export class WaitingEvents {
 
   /** Takes up an event that spilled. @returns whether to go on with the next one */
   #takeUp(event: Event, followed: number): boolean {
+    if (this.stopping.signal.aborted) return false;
     if (event.position >= followed) {
       this.#spilledFrom = undefined; // it is offered to `add`, as those after it
       return false;

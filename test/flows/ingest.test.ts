@@ -102,6 +102,23 @@ describe('Ingest', () => {
     await second.journal.close();
   }, 60_000);
 
+  it('fires all, once, from a disk that can not be read at times', async () => {
+    const { journal, broker, platform, ingest } = await site(await temporaryFolder(), [{ topic: 'a' }]);
+    const failing = <A extends unknown[], T>(read: (...from: A) => Promise<T>, failures: number) => {
+      let left = failures;
+      return (...from: A): Promise<T> =>
+        left-- > 0 ? Promise.reject(Object.assign(new Error('read'), { code: 'EIO' })) : read(...from);
+    };
+    journal.load = failing(journal.load.bind(journal), 1);
+    journal.unsettledFrom = failing(journal.unsettledFrom.bind(journal), 1);
+    const bodies = Array.from({ length: 3_000 }, (_, n) => String(n));
+    for (const [n, body] of bodies.entries()) await broker.send('a', body, n + 1);
+    await expect.poll(() => journal.books.get('a')?.confirmed, { timeout: 10_000 }).toBe(3_000);
+    expect(platform.bodies.toSorted()).toEqual(bodies.toSorted());
+    await ingest.stop(1_000);
+    await journal.close();
+  });
+
   it('acknowledges again, and counts once, what the broker sends again', async () => {
     const directory = await temporaryFolder();
     const { journal, broker, platform, ingest } = await site(directory, [{ topic: 'a' }]);
