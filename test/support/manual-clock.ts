@@ -26,12 +26,14 @@ export class ManualClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const sleeper = { at: this.#elapsed + ms, wake: resolve };
-      this.#sleepers.push(sleeper);
-      signal?.addEventListener('abort', () => {
+      const wake = () => {
         this.#sleepers = this.#sleepers.filter((each) => each !== sleeper);
+        signal?.removeEventListener('abort', wake);
         resolve();
-      });
+      };
+      const sleeper = { at: this.#elapsed + ms, wake };
+      this.#sleepers.push(sleeper);
+      signal?.addEventListener('abort', wake);
     });
   }
 
@@ -42,7 +44,6 @@ export class ManualClock implements Clock {
       await new Promise((resolve) => setImmediate(resolve));
       const next = this.#sleepers.toSorted((a, b) => a.at - b.at)[0];
       if (!next || next.at > end) break;
-      this.#sleepers = this.#sleepers.filter((each) => each !== next);
       this.#elapsed = Math.max(this.#elapsed, next.at);
       next.wake();
     }
