@@ -70,6 +70,8 @@ const FREE_CHUNKS = 16;
 /** Records that are collected are read together up to this size, and as far as not more than that lies between two. */
 const COLLECT_BYTES = 256 * 1024;
 const COLLECT_GAP_BYTES = 16 * 1024;
+/** A commit starts at once when this many records wait. */
+const LINGER_RECORDS = 1_024;
 /** Commits of fewer records than this are small: lingering may gather more. */
 const SMALL_COMMIT = 64;
 /** After so many small commits in a row lingering is tried; after each try in vain, twice as many, up to a bound. */
@@ -547,7 +549,8 @@ export class SegmentedLog {
 
   #schedule(): void {
     if (this.#committing) return;
-    if (this.#pendingBytes >= this.#lingerBytes || this.#lingerMs === 0) {
+    const isMuch = this.#pendingBytes >= this.#lingerBytes || this.#pendingRecords >= LINGER_RECORDS;
+    if (isMuch || this.#lingerMs === 0) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       void this.#commit();
