@@ -58,7 +58,7 @@ export class JsonBytes {
     return bytes;
   }
 
-  /** Lets the memory of what {@link take} gave be used again; optional. */
+  /** Lets the memory of what {@link take} gave (of nothing else) be used again; optional. */
   giveBack({ buffer }: Buffer<ArrayBuffer>): void {
     if (buffer.byteLength > MAX_KEPT_BYTES || this.#free.length >= MAX_KEPT) return;
     this.#free.push(Buffer.from(buffer));

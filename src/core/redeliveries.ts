@@ -9,11 +9,13 @@ import { crc32 } from 'node:zlib';
  */
 
 /**
- * A packet id comes round after 65,535 messages. What lies further back than half of that was acknowledged: taking it for
- * the message that now has its id would lose that one, which is worse than to count twice what a broker sends again
- * that had more under way than half of all ids (Mosquitto up to 2.0.12 does, draining a long queue without answers).
+ * A packet id comes round after 65,535 messages; then a message that was lost on its way may have the id, and the content, of
+ * one that was acknowledged long ago. Taking the one for the other would lose it, so what lies further back counts no
+ * more: a round but for what a broker may have under way (our receive maximum is less than 8,192). A broker that keeps to
+ * no maximum (Mosquitto up to 2.0.12, draining a long queue without answers) can have more under way than this; then what
+ * it sends again is counted twice, which is better than to lose one.
  */
-export const REMEMBERED_PACKETS = 32_768;
+export const REMEMBERED_PACKETS = 65_536 - 8_192;
 
 export class Redeliveries {
   /** By packet id: the digest of the latest message that had it, and its number in the order of arrival (0 = none). */

@@ -138,7 +138,7 @@ export class Ingest implements EventIntake {
       if (kind === 'next' || isSame(wanted.get(name), waiting.registration)) continue;
       this.#waiting.delete(name);
       waiting.clear();
-      const ended = Promise.all([...waiting.firings].map(({ done }) => done));
+      const ended = Promise.all([waiting.ended, ...[...waiting.firings].map(({ done }) => done)]);
       const next = wanted.get(name);
       if (next) this.#register(next, ended);
       else void this.#track(ended.then(() => this.#parkAll(name)));
@@ -205,6 +205,7 @@ export class Ingest implements EventIntake {
   #register(registration: Registration, ended: Promise<unknown>): void {
     const journalled = this.#started && this.pending(registration.name) > 0;
     const waiting = new WaitingEvents(registration, this.#kept, journalled);
+    waiting.ended = ended;
     this.#waiting.set(registration.name, waiting);
     if (!journalled) return;
     void this.#track(ended.then(() => this.#refill(waiting)).then(() => this.#dispatch(waiting)));
@@ -320,9 +321,12 @@ export class Ingest implements EventIntake {
       this.#followAgain = false;
       while (this.#followed < journal.durableEnd) {
         let waiting: WaitingEvents | undefined;
+        const unregistered: number[] = [];
         const next = await this.#unsettledFrom(this.#followed, (event) => {
           const before = waiting;
-          waiting = this.#wait(event);
+          waiting = this.#waiting.get(event.registration) ?? this.#nextStep(event.registration);
+          if (waiting) waiting.add(event);
+          else unregistered.push(event.position);
           this.#offered = event.position + 1;
           if (before && before !== waiting) this.#dispatch(before);
         });
@@ -330,13 +334,14 @@ export class Ingest implements EventIntake {
         this.#followed = next;
         this.#offered = next;
         if (waiting) this.#dispatch(waiting);
+        if (unregistered.length > 0) void this.#track(this.#parkUnregistered(unregistered));
       }
     }
     this.#following = undefined; // at once: what is asked for from here on is another round
   }
 
-  #unsettledFrom(...from: Parameters<Journal['unsettledFrom']>): Promise<number> {
-    return this.#patiently(() => this.#parts.journal.unsettledFrom(...from));
+  #unsettledFrom(position: number, visit: (event: Event) => void): Promise<number> {
+    return this.#patiently(() => this.#parts.journal.unsettledFrom(position, visit));
   }
 
   /** A disk that can't be read now may be read later. */
@@ -346,21 +351,12 @@ export class Ingest implements EventIntake {
       try {
         return await read();
       } catch (error) {
-        if (this.#stopping.signal.aborted) throw error;
+        const isOfDisk = typeof (error as NodeJS.ErrnoException).code === 'string';
+        if (!isOfDisk || this.#stopping.signal.aborted) throw error;
         log.error({ err: error }, 'the journal cannot be read; trying again');
         await clock.sleep(READ_RETRY_MS, this.#stopping.signal);
       }
     }
-  }
-
-  #wait(event: Event): WaitingEvents | undefined {
-    const waiting = this.#waiting.get(event.registration) ?? this.#nextStep(event.registration);
-    if (!waiting) {
-      void this.#track(this.#parkUnregistered([event.position]));
-      return undefined;
-    }
-    waiting.add(event);
-    return waiting;
   }
 
   /** The registration of next steps is made by its first event. */
@@ -404,7 +400,10 @@ export class Ingest implements EventIntake {
       unclaim();
       const places = waiting.takeBatch(fire.maxBytes);
       const all = await this.#patiently(() => journal.load(places));
-      if (waiting.needsRefill) await this.#refill(waiting);
+      if (waiting.needsRefill) {
+        await this.#refill(waiting);
+        this.#dispatch(waiting);
+      }
       const length = firingLength(waiting.registration, all);
       if (length < all.length) waiting.giveBack(all.slice(length));
       firing.events = length < all.length ? all.slice(0, length) : all;
@@ -423,7 +422,7 @@ export class Ingest implements EventIntake {
   #refill(waiting: WaitingEvents): Promise<void> {
     return waiting.refill(
       () => this.#offered,
-      (...from) => this.#unsettledFrom(...from),
+      (position, visit) => this.#unsettledFrom(position, visit),
     );
   }
 
@@ -458,13 +457,14 @@ export class Ingest implements EventIntake {
         if (event.registration === name && event.position < this.#offered) left.push(event.position);
       });
       if (next === position) break;
-      if (!this.#waiting.has(name)) await this.#parkUnregistered(left);
+      await this.#parkUnregistered(left);
       position = next;
     }
   }
 
   async #parkUnregistered(positions: readonly number[]): Promise<void> {
-    const events = await this.#patiently(() => this.#parts.journal.load(positions));
+    const all = await this.#patiently(() => this.#parts.journal.load(positions));
+    const events = all.filter(({ registration }) => !this.#waiting.has(registration)); // it may have come back
     if (events.length > 0) await this.#park(events.map((event) => ({ event, reason: unregistered(event) })));
   }
 

@@ -27,6 +27,8 @@ export class WaitingEvents {
   readonly firings = new Set<FiringUnderWay>();
   /** Ends the firings: the registration is gone, or another one has taken its place. */
   readonly stopping = new AbortController();
+  /** Resolves when the firings of earlier forms of the registration have ended. */
+  ended: Promise<unknown> = Promise.resolve();
   /** Firings that have still to take their events. */
   claims = 0;
   /** Whether the first event has waited long enough for company. */
@@ -134,9 +136,12 @@ export class WaitingEvents {
     if (this.stopping.signal.aborted) return; // let go of: see clear()
     const sizes = events.map(payloadBytes);
     this.#kept.count += events.length;
-    this.#positions.splice(this.#head, 0, ...events.map(({ position }) => position));
-    this.#times.splice(this.#head, 0, ...events.map(({ receivedAt }) => Number(receivedAt)));
-    this.#sizes.splice(this.#head, 0, ...sizes);
+    // Another firing may have given back earlier ones meanwhile: they stay in order.
+    let at = this.#head;
+    while (this.#positions[at]! < events[0]!.position) at += 1;
+    this.#positions.splice(at, 0, ...events.map(({ position }) => position));
+    this.#times.splice(at, 0, ...events.map(({ receivedAt }) => Number(receivedAt)));
+    this.#sizes.splice(at, 0, ...sizes);
     this.#bytes += sizes.reduce((sum, each) => sum + each, 0);
   }
 
@@ -146,16 +151,17 @@ export class WaitingEvents {
 
   /**
    * Takes up again what spilled, until there is no room or it has caught up with those that are followed.
-   * @param followed up to where the journal's events have been offered to {@link add}
+   * @param offered up to where the journal's events have been offered to {@link add}
    */
-  async refill(followed: () => number, unsettledFrom: Journal['unsettledFrom']): Promise<void> {
+  async refill(offered: () => number, unsettledFrom: Journal['unsettledFrom']): Promise<void> {
+    if (this.#spilledFrom === undefined) return;
     this.#refilling = true;
-    for (let position = this.#spilledFrom!, done = false; !done; ) {
+    for (let position = this.#spilledFrom, done = false; !done; ) {
       const next = await unsettledFrom(position, (event) => {
-        done ||= !this.#takeUp(event, followed());
+        done ||= !this.#takeUp(event, offered());
       });
       if (done || this.stopping.signal.aborted) break;
-      done = next === position || next >= followed();
+      done = next === position || next >= offered();
       this.#spilledFrom = done ? undefined : next;
       position = next;
     }
@@ -163,10 +169,10 @@ export class WaitingEvents {
   }
 
   /** Takes up an event that spilled. @returns whether to go on with the next one */
-  #takeUp(event: Event, followed: number): boolean {
+  #takeUp(event: Event, offered: number): boolean {
     if (this.stopping.signal.aborted) return false;
-    if (event.position >= followed) {
-      this.#spilledFrom = undefined; // it is offered to `add`, as those after it
+    if (event.position >= offered) {
+      this.#spilledFrom = undefined; // it will be offered to `add`, as those after it
       return false;
     }
     if (event.registration !== this.registration.name) return true;

@@ -48,7 +48,7 @@ export interface LogOptions {
   readonly above?: number;
   /** Whether opening visits every segment (default) or only the last, whose tail must be checked anyway. */
   readonly visit?: 'all' | 'last';
-  /** How much of what was appended last is kept in memory for {@link SegmentedLog.collect}. Default 0. */
+  /** How much of what was appended last is kept in memory for `collect` and `recallFrom`. Default 0. */
   readonly keepBytes?: number;
   /** Called when writing starts to fail (with the error) and when it works again (with undefined). */
   readonly onStall?: (error: Error | undefined) => void;
@@ -319,13 +319,15 @@ export class SegmentedLog {
     const begin = Math.max(from, start);
     const end = Math.min(endOfChunk(chunk), this.#durableEnd);
     if (end <= begin) return undefined;
-    const { data } = chunk;
-    for (let offset = begin - start; offset < end - start; ) {
-      const to = offset + RECORD_HEADER_BYTES + data.readUInt32LE(offset);
-      visit(start + offset, data, offset + RECORD_HEADER_BYTES, to);
-      offset = to;
-    }
+    visitChunk(chunk, begin, end, visit);
     return end;
+  }
+
+  /** Shows what was appended and is not durable yet; the bytes are good only until `visit` returns. */
+  visitUndurable(visit: RecordVisitor): void {
+    for (const chunk of this.#chunks) {
+      visitChunk(chunk, Math.max(startOfChunk(chunk), this.#durableEnd), endOfChunk(chunk), visit);
+    }
   }
 
   /**
@@ -416,14 +418,16 @@ export class SegmentedLog {
 
   /** Reads the durable records of one segment. */
   async readSegment(number: number, visit: RecordVisitor): Promise<void> {
-    const end = (number + 1) * SEGMENT_UNIT;
-    for (let at = number * SEGMENT_UNIT; ; ) {
-      const next = await this.readFrom(at, (position, ...payload) => {
-        if (position < end) visit(position, ...payload);
-      });
-      if (next === at || next >= end) return;
+    for (let at = number * SEGMENT_UNIT; at < this.#endOfSegment(number); ) {
+      const next = await this.readFrom(at, visit);
+      if (next === at) return;
       at = next;
     }
+  }
+
+  #endOfSegment(number: number): Position {
+    const segment = this.#segments.get(number);
+    return segment ? Math.min(endOf(segment), this.#durableEnd) : 0;
   }
 
   async #readFrom(from: Position, visit: RecordVisitor, maxBytes: number): Promise<Position> {
@@ -437,9 +441,10 @@ export class SegmentedLog {
     if (end <= start) return from;
     const handle = await this.#handle(number);
     const data = await readRange(handle, start, Math.min(end, start + maxBytes));
+    const isCompacted = this.#segments.get(number)!.holes > 0;
     let offset = 0;
     for (;;) {
-      const hole = holeEnd(data, offset);
+      const hole = holeEnd(data, offset) ?? (isCompacted ? restOfHole(data, offset, false) : undefined);
       const stop = hole ?? recordEnd(data, offset);
       if (stop === undefined) break;
       if (hole === undefined) visit(base + start + offset, data, offset + RECORD_HEADER_BYTES, stop);
@@ -452,6 +457,8 @@ export class SegmentedLog {
       visit(base + start, rest, RECORD_HEADER_BYTES, stop);
       return base + start + stop;
     }
+    const hole = isCompacted ? restOfHole(rest, 0, true) : undefined;
+    if (hole) return base + start + hole;
     const file = join(this.#directory, segmentName(number));
     const to = start + (nextRecord(rest, 1) ?? rest.length);
     const place = base + start;
@@ -608,7 +615,8 @@ export class SegmentedLog {
     if (this.#pending.length > 0) {
       if (!this.#closed) this.#schedule();
     } else {
-      for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+      const failed = this.#closed ? this.#stalledBy : undefined;
+      for (const waiter of this.#waiters.splice(0)) failed ? waiter.reject(failed) : waiter.resolve();
     }
   }
 
@@ -701,6 +709,8 @@ async function scanSegment(
       }
       end = piece.to;
     }
+    // A crash may have come between a write and its fdatasync; what is handed out from here on counts as durable.
+    if (isLast) await handle.datasync();
     return Math.max(end, HEADER_BYTES);
   } finally {
     await handle.close();
@@ -769,6 +779,20 @@ function holeEnd(data: Buffer, offset: number): number | undefined {
   return bytes >= RECORD_HEADER_BYTES ? offset + bytes : undefined;
 }
 
+/**
+ * Where the hole ends that `offset` is in: it may have been between two holes before these became one. Undefined if it is
+ * in none, or `data` does not tell.
+ * @param isWhole whether `data` goes to the segment's end
+ */
+function restOfHole(data: Buffer, offset: number, isWhole: boolean): number | undefined {
+  let end = offset;
+  while (end < data.length && data[end] === 0) end += 1;
+  if (end - offset < 4) return undefined; // it may be a length
+  if (end === data.length) return isWhole ? end : undefined;
+  for (let at = end - 3; at <= end; at++) if (recordEnd(data, at)) return at;
+  return undefined;
+}
+
 /** Where the first valid record at or after `from` is; `data.length` if it would take too long to tell. */
 function nextRecord(data: Buffer, from: number): number | undefined {
   let searched = 0;
@@ -780,6 +804,16 @@ function nextRecord(data: Buffer, from: number): number | undefined {
     if (searched > MAX_SEARCH_BYTES) return data.length;
   }
   return undefined;
+}
+
+function visitChunk(chunk: Chunk, from: Position, to: Position, visit: RecordVisitor): void {
+  const start = startOfChunk(chunk);
+  const { data } = chunk;
+  for (let offset = from - start; offset < to - start; ) {
+    const end = offset + RECORD_HEADER_BYTES + data.readUInt32LE(offset);
+    visit(start + offset, data, offset + RECORD_HEADER_BYTES, end);
+    offset = end;
+  }
 }
 
 function startOfChunk({ segment, offset }: Chunk): Position {

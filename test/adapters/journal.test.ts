@@ -1,4 +1,4 @@
-import { appendFile, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
@@ -8,6 +8,7 @@ import type { Event } from '../../src/core/event.ts';
 import { digestOf } from '../../src/core/redeliveries.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { NewEvent } from '../../src/ports/journal.ts';
+import { SmallDisk } from '../support/small-disk.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const log = pino({ level: 'silent' });
@@ -246,6 +247,63 @@ describe('FileJournal', () => {
     const third = await openJournal(directory);
     for (const n of [101, 125, 150]) expect(isKnown(third, n, '')).toBe(true);
     await third.close();
+  });
+
+  it.skipIf(!SmallDisk.isPossible)('counts and knows after a crash what was on disk, and nothing else', async () => {
+    const directory = await temporaryFolder();
+    await mkdir(join(directory, 'events'));
+    const disk = await SmallDisk.mount(256 * 1024, join(directory, 'events'));
+    const body = (n: number) => Buffer.from(`${n} `.padEnd(200));
+    const take = (journal: FileJournal, n: number) => {
+      journal.redeliveriesOf('').note(n, digestOf('t', body(n)));
+      return journal.append({ registration: 'r', topic: 't', qos: 1, retain: false, body: body(n), packetId: n });
+    };
+    const isKnown = (journal: FileJournal, n: number) =>
+      journal.redeliveriesOf('').isRepeated(n, digestOf('t', body(n)));
+
+    const journal = await openJournal(directory, clockAt(1_000n), 20_000);
+    for (let n = 1; n <= 100; n++) take(journal, n);
+    await journal.durable();
+    const first = await unsettled(journal);
+    disk.fill();
+    for (let n = 101; n <= 600; n++) take(journal, n);
+    await expect.poll(() => journal.stalledBy).toBeDefined();
+    // The other folders have room: the first segment goes, and the packets are written down.
+    journal.settle(first.slice(0, 90), 'confirmed');
+    await expect.poll(() => readdir(directory)).toContain('packets');
+
+    const crashed = await temporaryFolder();
+    await cp(directory, crashed, { recursive: true, filter: (file) => !file.endsWith('ballast') });
+    const after = await openJournal(crashed, clockAt(1_000n), 20_000);
+    const { received, pending, confirmed } = after.books.get('r')!;
+    expect(pending).toBe((await unsettled(after)).length);
+    expect([confirmed, received]).toEqual([90, 90 + pending]);
+    expect(pending).toBeLessThan(300);
+    expect(await after.selfCheck()).toEqual([]);
+    expect(isKnown(after, 50)).toBe(true);
+    expect(isKnown(after, 600)).toBe(false);
+    await after.close();
+
+    disk.makeRoom();
+    await journal.durable();
+    expect(await unsettled(journal)).toHaveLength(510);
+    await journal.close();
+  });
+
+  it('keeps what is parked again while it is taken out', async () => {
+    const journal = await openJournal(await temporaryFolder());
+    const reason = { code: 'BAD', message: 'bad' };
+    const events = await append(journal, ...messages(50));
+    await journal.park(events.map((event) => ({ event, reason })));
+    const changes = events.map(({ id }) => ({ id, registration: 'r' }));
+    const twice = [journal.redrive(changes), journal.redrive(changes)];
+    await expect.poll(() => journal.books.get('r')!.pending).toBeGreaterThan(0);
+    await journal.park((await unsettled(journal)).map((event) => ({ event, reason })));
+    expect((await Promise.all(twice)).reduce((sum, count) => sum + count)).toBe(50);
+    await journal.park((await unsettled(journal)).map((event) => ({ event, reason })));
+    expect(journal.books.get('r')).toMatchObject({ received: 50, pending: 0, parked: 50 });
+    expect(journal.parked.count).toBe(50);
+    await journal.close();
   });
 
   it('says where the books differ from the log', async () => {

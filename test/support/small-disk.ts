@@ -24,8 +24,8 @@ export class SmallDisk {
     this.folder = folder;
   }
 
-  static async mount(bytes = 8 * 1024 * 1024): Promise<SmallDisk> {
-    const folder = await temporaryFolder();
+  static async mount(bytes = 8 * 1024 * 1024, at?: string): Promise<SmallDisk> {
+    const folder = at ?? (await temporaryFolder());
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
     onTestFinished(() => void execFileSync('umount', ['--lazy', folder]));
     return new SmallDisk(folder);

@@ -82,6 +82,7 @@ export class FileJournal implements Journal {
   #removal: Promise<void> = Promise.resolve();
   #stopped = false;
   #expiring: Promise<void> | undefined;
+  #parkedTaken: Promise<unknown> = Promise.resolve();
   #closedWritten: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -298,6 +299,7 @@ export class FileJournal implements Journal {
     while (this.parked.count > 0 && this.parked.bytes + bytes > parkedMaxBytes) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
     }
+    await this.#parkedTaken;
     await this.parked.add(parked);
     this.#settle(
       parked.map(({ event }) => event),
@@ -309,7 +311,22 @@ export class FileJournal implements Journal {
     return this.parked.row(id);
   }
 
-  async redrive(changes: readonly RedrivenEvent[]): Promise<number> {
+  redrive(changes: readonly RedrivenEvent[]): Promise<number> {
+    return this.#takeFromParked(() => this.#redrive(changes));
+  }
+
+  discard(ids: readonly string[]): Promise<number> {
+    return this.#takeFromParked(() => this.#discard(ids));
+  }
+
+  /** One after the other. What is parked again meanwhile waits: it must not be taken for what is being taken out. */
+  #takeFromParked(take: () => Promise<number>): Promise<number> {
+    const taken = this.#parkedTaken.then(take);
+    this.#parkedTaken = taken.catch(() => undefined);
+    return taken;
+  }
+
+  async #redrive(changes: readonly RedrivenEvent[]): Promise<number> {
     const redriven: string[] = [];
     for (const { id, registration, body } of changes) {
       const parked = await this.parked.get(id);
@@ -329,7 +346,7 @@ export class FileJournal implements Journal {
     return redriven.length;
   }
 
-  async discard(ids: readonly string[]): Promise<number> {
+  async #discard(ids: readonly string[]): Promise<number> {
     const rows = ids.flatMap((id) => this.parked.row(id) ?? []);
     await this.parked.remove(rows.map(({ id }) => id));
     for (const { registration } of rows) {
@@ -352,7 +369,15 @@ export class FileJournal implements Journal {
 
   hasRoom(): Promise<void> | undefined {
     if (!this.isFull) return undefined;
-    if (this.#options.whenFull === 'expireOldest') this.#expiring ??= this.#expireOldest().catch(() => undefined);
+    if (this.#options.whenFull === 'expireOldest') {
+      this.#expiring ??= this.#expireOldest()
+        .catch((error: Error) =>
+          this.#options.log.error({ reason: error.message }, 'the oldest events cannot be given up'),
+        )
+        .finally(() => {
+          this.#expiring = undefined;
+        });
+    }
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
@@ -424,7 +449,7 @@ export class FileJournal implements Journal {
     });
   }
 
-  #settle(events: readonly Event[], fate: Fate): void {
+  #settle(events: ReadonlyArray<Pick<Event, 'position' | 'registration' | 'sequence'>>, fate: Fate): void {
     const groups = new Map<string, { segment: number; registration: string; sequences: number[] }>();
     let group: { segment: number; registration: string; sequences: number[] } | undefined;
     for (const { position, registration, sequence } of events) {
@@ -510,10 +535,17 @@ export class FileJournal implements Journal {
     const sealed = this.#current;
     this.#current = next;
     this.#segments.set(next, new SegmentFates());
-    const fates = this.#segments.get(sealed)!;
-    fates.hasSummary = true;
-    this.#write(sealed, fates.summary());
+    void this.#summarize(sealed).catch(() => undefined); // closed before it was durable: the next start reads the segment
     this.#removal = this.#removal.then(() => this.#compactOld()).catch(() => undefined);
+  }
+
+  /** Not before all that it counts is on disk: what a crash takes away must not be counted. */
+  async #summarize(segment: number): Promise<void> {
+    await this.durable();
+    const fates = this.#segments.get(segment);
+    if (!fates) return;
+    fates.hasSummary = true;
+    this.#write(segment, fates.summary());
   }
 
   /** Lets go of the settled events of segments that a few others hold back. */
@@ -530,9 +562,17 @@ export class FileJournal implements Journal {
     }
   }
 
-  async #notePackets(upTo: number): Promise<void> {
+  /** Writes down the packets of what is durable: of `segment` at least, all of which is, and of those before. */
+  async #notePackets(segment: number): Promise<void> {
+    const upTo = Math.max(segment, segmentOf(this.durableEnd) - 1);
+    const undurable = new Set<string>();
+    this.#events.visitUndurable((...record) => {
+      const { packet } = new RecordedEvent(...record);
+      if (packet) undurable.add(`${packet.broker} ${packet.packetId}`);
+    });
+    const isLeftOut = (broker: number, packetId: number) => undurable.has(`${broker} ${packetId}`);
     const file = join(this.#options.directory, 'packets');
-    await writeFileAtomically(file, encodePacketNotes(this.#redeliveries, upTo));
+    await writeFileAtomically(file, encodePacketNotes(this.#redeliveries, upTo, isLeftOut));
     this.#notedUpTo = upTo;
   }
 
@@ -548,7 +588,7 @@ export class FileJournal implements Journal {
       const fates = this.#segments.get(number);
       if (!fates || number === this.#current || fates.settledCount < fates.count) return;
       // What tells a message that is sent again must not go with it.
-      if (this.#notedUpTo < number) await this.#untilWritten(() => this.#notePackets(this.#current - 1));
+      if (this.#notedUpTo < number) await this.#untilWritten(() => this.#notePackets(number));
       this.#segments.delete(number);
       for (const registration of fates.registrations()) {
         addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
@@ -573,16 +613,16 @@ export class FileJournal implements Journal {
   /** Gives up the unsettled events of the oldest segments, until there is room. */
   async #expireOldest(): Promise<void> {
     await this.durable();
-    while (this.#events.bytes >= this.#options.maxBytes) {
-      const oldest = Math.min(...this.#segments.keys());
-      if (oldest === this.#current) break;
+    for (const number of [...this.#segments.keys()].sort((a, b) => a - b)) {
+      if (this.#events.bytes < this.#options.maxBytes || number === this.#current) break;
+      const events: Array<Pick<Event, 'position' | 'registration' | 'sequence'>> = [];
       await this.#events.readSegment(
-        oldest,
-        this.#unsettled((event) => this.#settle([event], 'expired')),
+        number,
+        this.#unsettled(({ position, registration, sequence }) => events.push({ position, registration, sequence })),
       );
-      await this.#removeIfSettled(oldest);
+      this.#settle(events, 'expired');
+      await this.#removeIfSettled(number);
     }
-    this.#expiring = undefined;
   }
 
   /** A full disk must not end the process, nor let a segment go whose books are not written. */

@@ -14,8 +14,16 @@ const HEADER_BYTES = 8;
 const BROKER_BYTES = 8;
 const PACKET_BYTES = 6;
 
-export function encodePacketNotes(brokers: ReadonlyMap<number, Redeliveries>, upTo: number): Buffer {
-  const all = [...brokers].map(([broker, redeliveries]) => ({ broker, notes: redeliveries.notes() }));
+/** @param isLeftOut tells packets whose message is not durable yet: if it got lost, it must not be taken for known */
+export function encodePacketNotes(
+  brokers: ReadonlyMap<number, Redeliveries>,
+  upTo: number,
+  isLeftOut: (broker: number, packetId: number) => boolean,
+): Buffer {
+  const all = [...brokers].map(([broker, redeliveries]) => ({
+    broker,
+    notes: redeliveries.notes().filter(({ packetId }) => !isLeftOut(broker, packetId)),
+  }));
   const bytes = all.reduce((sum, { notes }) => sum + BROKER_BYTES + notes.length * PACKET_BYTES, HEADER_BYTES);
   const data = Buffer.alloc(bytes);
   let at = data.writeUInt32LE(upTo, 4);

@@ -139,6 +139,7 @@ export class PublishStream extends Duplex {
     let at = topicEnd + (qos > 0 ? 2 : 0);
     if (at > end || qos > 2) return undefined;
     const packetId = qos > 0 ? data.readUInt16BE(topicEnd) : 0;
+    if (qos > 0 && packetId === 0) return undefined; // 2.2.1
     let subscriptions: number[] | undefined;
     if (this.#options.version === 5) {
       const length = variableInteger(data, at, end);
