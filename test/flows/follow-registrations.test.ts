@@ -295,16 +295,16 @@ describe('following the registrations of the center', () => {
     const { follower } = await follow({
       folder: await temporaryFolder(),
       documents: center.documents(DATABASE, [], `http://127.0.0.1:${link.port}`),
-      heartbeatMs: 50,
+      heartbeatMs: 250,
     });
     await expect.poll(() => follower.state.connected, { timeout: 10_000 }).toBe(true);
     await expect.poll(() => link.fromClient()).toBeGreaterThan(0);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     const [asked, answered] = [link.fromClient(), link.toClient()];
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     expect(link.fromClient()).toBe(asked);
     // A heartbeat is a chunk of one byte.
-    expect(link.toClient() - answered).toBeLessThan(25 * 10);
+    expect(link.toClient() - answered).toBeLessThan(5 * 10);
   });
 });
 
