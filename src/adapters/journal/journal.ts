@@ -19,7 +19,7 @@ import { SegmentFates } from './segment-fates.ts';
  *
  *     events/0000000001.log     events in the order of their arrival (storage/segmented-log.ts)
  *     events/0000000001.fates   what became of them (segment-fates.ts)
- *     packets                   the last messages' packets, up to the segment before the current one (packet-notes.ts)
+ *     packets                   the last messages' packets, but for those of the newest segments (packet-notes.ts)
  *     closed.json               the books and keys of segments that are gone, and which one is being removed
  *     parked/                   parked events (parked-events.ts)
  *
@@ -491,9 +491,10 @@ export class FileJournal implements Journal {
       this.#unwritten = new Map();
       for (const [segment, records] of batch) {
         const fates = this.#segments.get(segment);
+        if (!fates) continue; // its books are closed, and its files gone
         await this.#appendFates(segment, Buffer.concat(records)).then(
           () => {
-            if (fates) fates.unwritten -= records.length;
+            fates.unwritten -= records.length;
           },
           (error: Error) => {
             // Not written means fired again after a restart: harmless, but said.
@@ -535,7 +536,8 @@ export class FileJournal implements Journal {
     const sealed = this.#current;
     this.#current = next;
     this.#segments.set(next, new SegmentFates());
-    void this.#summarize(sealed).catch(() => undefined); // closed before it was durable: the next start reads the segment
+    // Closed before that, it has none, and the next start reads the segment.
+    void this.#summarize(sealed).catch(() => undefined);
     this.#removal = this.#removal.then(() => this.#compactOld()).catch(() => undefined);
   }
 
@@ -543,7 +545,7 @@ export class FileJournal implements Journal {
   async #summarize(segment: number): Promise<void> {
     await this.durable();
     const fates = this.#segments.get(segment);
-    if (!fates) return;
+    if (!fates || this.#stopped) return;
     fates.hasSummary = true;
     this.#write(segment, fates.summary());
   }
