@@ -23,7 +23,8 @@ import { Fire, type Obstacle } from './flows/fire.ts';
 import { Ingest } from './flows/ingest.ts';
 import { RingAlarms } from './flows/ring-alarms.ts';
 import { ReceiptInbox } from './http/receipt-inbox.ts';
-import { createServer, type RegistrationStatus, type SiteHealth, type SiteStatus } from './http/server.ts';
+import { createServer } from './http/server.ts';
+import type { RegistrationStatus, SiteHealth, SiteStatus } from './http/site-status.ts';
 
 /** How many QoS 1 messages the broker may have on their way to us (MQTT 5). */
 const RECEIVE_MAXIMUM = 4_000;

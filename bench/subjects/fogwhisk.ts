@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SiteStatus } from '../../src/http/server.ts';
+import type { SiteStatus } from '../../src/http/site-status.ts';
 import type { BrokerAddress } from '../support/mosquitto.ts';
 import { FOGWHISK, NODE_FLAGS } from '../support/paths.ts';
 import { Child, type Running } from '../support/processes.ts';

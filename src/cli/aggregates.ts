@@ -4,7 +4,7 @@ import { loadConfig } from '../config.ts';
 import { FogwhiskError } from '../core/errors.ts';
 import { inParts, type Period, parseInstant, startOfDay } from '../core/periods.ts';
 import { nextRegistration } from '../core/registration.ts';
-import type { RegistrationStatus, SiteStatus } from '../http/server.ts';
+import type { RegistrationStatus, SiteStatus } from '../http/site-status.ts';
 import { configFile } from './config-file.ts';
 import { Progress } from './progress.ts';
 import { askProvider } from './provider-client.ts';

@@ -1,5 +1,5 @@
 import type { Books } from '../core/event.ts';
-import type { SiteStatus } from '../http/server.ts';
+import type { SiteStatus } from '../http/site-status.ts';
 import { askProvider } from './provider-client.ts';
 
 const COLUMNS = ['received', 'confirmed', 'pending', 'parked', 'expired', 'deduplicated'] as const;

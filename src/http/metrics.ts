@@ -1,5 +1,5 @@
 import { Gauge, Registry } from 'prom-client';
-import type { SiteStatus } from './server.ts';
+import type { SiteStatus } from './site-status.ts';
 
 export interface Metrics {
   readonly contentType: string;

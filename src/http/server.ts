@@ -1,10 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { Books } from '../core/event.ts';
 import { receiptSchema } from '../core/firing.ts';
 import { isSameSecret, type ParameterScope, parameterScope, receiptToken } from '../core/token.ts';
-import type { AlarmStatus } from '../flows/alarm-state.ts';
 import type { Feed } from '../flows/feed.ts';
-import type { CenterStatus } from '../flows/follow-database.ts';
 import type { EventIntake } from '../ports/event-intake.ts';
 import { addAlarmFeedRoutes } from './alarm-feed-routes.ts';
 import { addFiringRoutes } from './firing-routes.ts';
@@ -13,6 +10,7 @@ import type { Metrics } from './metrics.ts';
 import { addMqttFeedRoutes } from './mqtt-feed-routes.ts';
 import { addParkedRoutes, type ParkedAccess } from './parked-routes.ts';
 import type { ReceiptInbox } from './receipt-inbox.ts';
+import type { SiteHealth, SiteStatus } from './site-status.ts';
 
 /** What the HTTP face shows and asks; everything but health needs a token. */
 export interface HttpParts {
@@ -29,43 +27,6 @@ export interface HttpParts {
   readonly parked: ParkedAccess;
   readonly hooks: readonly Hook[];
   readonly intake: Pick<EventIntake, 'accept'>;
-}
-
-/** What of a site is asked for every few seconds. */
-export interface SiteHealth {
-  readonly site: string;
-  readonly version: string;
-  readonly broker: 'connected' | 'disconnected';
-  readonly journal: {
-    readonly bytes: number;
-    readonly full: boolean;
-    readonly stalledBy?: string;
-    /** Copies of segments that were found damaged since the start. */
-    readonly damage: readonly string[];
-    /** Where the books differ from what the journal holds; none, or something is wrong with fogwhisk. */
-    readonly differences: readonly string[];
-  };
-}
-
-export interface SiteStatus extends SiteHealth {
-  readonly books: Books;
-  readonly registrations: readonly RegistrationStatus[];
-  readonly alarms: readonly AlarmStatus[];
-  readonly center: CenterStatus;
-}
-
-export interface RegistrationStatus {
-  readonly name: string;
-  /** Empty for what is fired by no message. */
-  readonly topic: string;
-  readonly trigger: string;
-  readonly books: Books;
-  /** When the oldest event was received whose fate is not known (ISO 8601). */
-  readonly pendingSince?: string;
-  /** Why its events are kept and not fired. */
-  readonly held?: string;
-  /** What is in the way of its firings. */
-  readonly obstacle?: { readonly code: string; readonly reason: string };
 }
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SiteStatus } from '../../src/http/server.ts';
+import type { SiteStatus } from '../../src/http/site-status.ts';
 
 const INTERVAL_MS = 200;
 const MAX_PROBLEMS = 20;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { SiteStatus } from '../../src/http/server.ts';
+import type { SiteStatus } from '../../src/http/site-status.ts';
 import { BooksWatch } from './books-watch.ts';
 import { faultKinds, type PlannedFault, planFaults } from './faults.ts';
 import { Ledger } from './ledger.ts';

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SiteStatus } from '../../src/http/server.ts';
+import type { SiteStatus } from '../../src/http/site-status.ts';
 import { freePort } from '../support/free-port.ts';
 import { type HttpFault, HttpLink } from './http-link.ts';
 import type { Ledger } from './ledger.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
-import type { SiteStatus } from '../../src/http/server.ts';
+import type { SiteStatus } from '../../src/http/site-status.ts';
 
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
 export const PROVIDER_TOKEN = 'test-token-of-the-provider';

@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
-import type { SiteStatus } from '../../../src/http/server.ts';
+import type { SiteStatus } from '../../../src/http/site-status.ts';
 import { IMAGE } from './images.ts';
 
 const podman = promisify(execFile);

@@ -4,7 +4,7 @@ import { InfluxDB } from '@influxdata/influxdb-client';
 import { connectAsync } from 'mqtt';
 import { parseAllDocuments } from 'yaml';
 import { siteNew } from '../../../src/cli/site-new.ts';
-import type { SiteStatus } from '../../../src/http/server.ts';
+import type { SiteStatus } from '../../../src/http/site-status.ts';
 import { ROOT } from './images.ts';
 import type { Cluster } from './kube.ts';
 
