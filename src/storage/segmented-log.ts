@@ -418,7 +418,7 @@ export class SegmentedLog {
 
   /** Reads the durable records of one segment. */
   async readSegment(number: number, visit: RecordVisitor): Promise<void> {
-    for (let at = number * SEGMENT_UNIT; at < this.#endOfSegment(number); ) {
+    for (let at = number * SEGMENT_UNIT + HEADER_BYTES; at < this.#endOfSegment(number); ) {
       const next = await this.readFrom(at, visit);
       if (next === at) return;
       at = next;

@@ -121,6 +121,28 @@ describe('SegmentedLog', () => {
     await log.close();
   });
 
+  it.each([1_000, 100_000])('reads on from what was let go of, in holes of records of %i bytes', async (bytes) => {
+    const { log, problems } = await openLog(await temporaryFolder(), 16 * 1024 * 1024);
+    const positions = Array.from({ length: 60 }, (_, n) => log.append(Buffer.alloc(bytes, `${n} `)));
+    const [segment] = log.segmentNumbers;
+    log.startSegment();
+    await log.durable();
+    const kept = new Set([0, 20, 40].map((n) => `${n} `));
+    await log.compact(segment!, (payload) => kept.has(payload.toString('utf8', 0, payload.indexOf(' ') + 1)));
+    const from = async (position: number) => {
+      const found: number[] = [];
+      for (let at = position; ; ) {
+        const next = await log.readFrom(at, (each) => found.push(each));
+        if (next === at) return found;
+        at = next;
+      }
+    };
+    const left = [0, 20, 40].map((n) => positions[n]!);
+    for (const position of positions) expect(await from(position)).toEqual(left.filter((each) => each >= position));
+    expect(problems).toEqual([]);
+    await log.close();
+  });
+
   it('has nothing to read, and no damage, while it is empty', async () => {
     const { log, problems } = await openLog(await temporaryFolder());
     expect(await log.readFrom(0, () => expect.unreachable())).toBe(0);
