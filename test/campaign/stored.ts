@@ -25,7 +25,12 @@ async function* values(url: string, flux: string): AsyncGenerator<number> {
   });
   if (!response.ok || !response.body) throw new Error(`the query failed: ${response.status} ${await response.text()}`);
   let column: number | undefined;
-  for await (const line of createInterface({ input: Readable.fromWeb(response.body as ReadableStream) })) {
+  // A line end may come in two pieces, however far apart.
+  const lines = createInterface({
+    input: Readable.fromWeb(response.body as ReadableStream),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  });
+  for await (const line of lines) {
     const cells = line.split(',');
     if (line === '') column = undefined;
     else if (column !== undefined) yield Number(cells[column]);
