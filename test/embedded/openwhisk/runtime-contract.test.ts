@@ -412,6 +412,8 @@ function shareCases(runtime: Runtime): void {
     });
     expect(late.annotations).toContainEqual({ key: 'timeout', value: true });
     expect((await host.client.result('a', { ms: 1 })).json).toEqual({});
+    // An update without limits would keep these.
+    await host.client.delete('actions/a');
   });
 }
 
