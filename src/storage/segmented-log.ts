@@ -359,15 +359,14 @@ export class SegmentedLog {
         end = to;
       }
       // Copied, since a chunk is filled again: all together, unless that were mostly what is not wanted.
-      const isDense = 2 * bytes >= end - (first - start);
-      const together = isDense ? copied(source.data, first - start, end) : undefined;
+      const begin = first - start;
+      const together = 2 * bytes >= end - begin ? copied(source.data, begin, end) : undefined;
       for (let each = taken; each < index; each++) {
         const position = positions[each]!;
-        const from = position - (together ? first : start);
-        const data = together ?? source.data;
-        const to = from + RECORD_HEADER_BYTES + data.readUInt32LE(from);
-        if (together) visit(position, data, from + RECORD_HEADER_BYTES, to);
-        else visit(position, copied(data, from + RECORD_HEADER_BYTES, to), 0, to - from - RECORD_HEADER_BYTES);
+        const from = position - start + RECORD_HEADER_BYTES;
+        const to = from + source.data.readUInt32LE(position - start);
+        if (together) visit(position, together, from - begin, to - begin);
+        else visit(position, copied(source.data, from, to), 0, to - from);
       }
       if (index > taken) continue;
       // A record too large to be read with others, a hole or damage.

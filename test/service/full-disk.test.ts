@@ -31,6 +31,13 @@ async function readiness(provider: Provider): Promise<{ ready: boolean; problems
   return (await response.json()) as { ready: boolean; problems: string[] };
 }
 
+/** The disk is full and every message published; resolves when the provider has noticed. */
+async function stalled({ disk, publish }: Awaited<ReturnType<typeof site>>, provider: Provider): Promise<void> {
+  disk.fill();
+  await publish();
+  await provider.untilStatus(({ journal }) => journal.stalledBy !== undefined);
+}
+
 async function confirmedAll(provider: Provider, platform: FakeOpenwhisk): Promise<void> {
   const { books } = await provider.untilStatus(({ books }) => books.confirmed === BODIES.length);
   expect(books).toMatchObject({ received: BODIES.length, pending: 0 });
@@ -42,11 +49,10 @@ describeWith(['mosquitto'], 'the provider on a full disk', () => {
   const it = test.skipIf(!SmallDisk.isPossible);
 
   it('acknowledges nothing, says why, and goes on without a restart when there is room', async () => {
-    const { platform, disk, start, publish } = await site();
+    const full = await site();
+    const { platform, disk, start } = full;
     const provider = await start();
-    disk.fill();
-    await publish();
-    await provider.untilStatus(({ journal }) => journal.stalledBy !== undefined);
+    await stalled(full, provider);
     expect(await readiness(provider)).toEqual({ ready: false, problems: [expect.stringContaining('ENOSPC')] });
     expect(platform.messages).toEqual([]);
     disk.makeRoom();
@@ -54,11 +60,10 @@ describeWith(['mosquitto'], 'the provider on a full disk', () => {
   });
 
   it('has from the broker again, after a kill -9, what it could not write', async () => {
-    const { platform, disk, start, publish } = await site();
+    const full = await site();
+    const { platform, disk, start } = full;
     const first = await start();
-    disk.fill();
-    await publish();
-    await first.untilStatus(({ journal }) => journal.stalledBy !== undefined);
+    await stalled(full, first);
     await first.kill('SIGKILL');
     disk.makeRoom();
     await confirmedAll(await start(), platform);

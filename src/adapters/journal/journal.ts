@@ -449,7 +449,7 @@ export class FileJournal implements Journal {
     });
   }
 
-  #settle(events: ReadonlyArray<Pick<Event, 'position' | 'registration' | 'sequence'>>, fate: Fate): void {
+  #settle(events: readonly SettledEvent[], fate: Fate): void {
     const groups = new Map<string, { segment: number; registration: string; sequences: number[] }>();
     let group: { segment: number; registration: string; sequences: number[] } | undefined;
     for (const { position, registration, sequence } of events) {
@@ -615,9 +615,9 @@ export class FileJournal implements Journal {
   /** Gives up the unsettled events of the oldest segments, until there is room. */
   async #expireOldest(): Promise<void> {
     await this.durable();
-    for (const number of [...this.#segments.keys()].sort((a, b) => a - b)) {
+    for (const number of [...this.#segments.keys()]) {
       if (this.#events.bytes < this.#options.maxBytes || number === this.#current) break;
-      const events: Array<Pick<Event, 'position' | 'registration' | 'sequence'>> = [];
+      const events: SettledEvent[] = [];
       await this.#events.readSegment(
         number,
         this.#unsettled(({ position, registration, sequence }) => events.push({ position, registration, sequence })),
@@ -681,6 +681,9 @@ export class FileJournal implements Journal {
     return books;
   }
 }
+
+/** What it takes to settle an event. */
+type SettledEvent = Pick<Event, 'position' | 'registration' | 'sequence'>;
 
 interface MarkedEvent extends NewEvent {
   readonly keyed?: boolean;
