@@ -59,7 +59,8 @@ class SimulatedSite {
     let entities: EntityStore | undefined;
     const simulated = new SimulatedSite(async () => {
       await Promise.all([registrations.stop(), parameters.stop(), entities?.close()]);
-      await Promise.all([databases.registrations.close(), databases.parameters.close()]);
+      databases.registrations.close();
+      databases.parameters.close();
     });
     await Promise.all([registrations.start(), parameters.start()]);
     entities = await EntityStore.open({ url, ...LOGIN }, folder, log);

@@ -110,7 +110,7 @@ export function openCenter(
     },
     async stop() {
       await Promise.all([registrations.stop(), parameters.stop()]);
-      await Promise.all([documents.close(), parameterDocuments.close(), keys.close()]);
+      for (const connection of [documents, parameterDocuments, keys]) connection.close();
     },
   };
 }

@@ -249,7 +249,7 @@ export async function startService(
         import('./adapters/openwhisk/remove-trigger.ts'),
       ]);
       const { url, auth: ownAuth, secureContext } = endpoints.openwhisk;
-      await using entities = new Entities(url, auth ?? ownAuth, secureContext);
+      using entities = new Entities(url, auth ?? ownAuth, secureContext);
       await removeTrigger(entities, trigger, { withRules: remove === 'triggerAndRules' });
       await center.feed.remove(name, { kind: 'operator' });
     } else if (!configuredAlarms.some((configured) => configured.name === name)) {
@@ -273,11 +273,11 @@ export async function startService(
     async stop() {
       clearInterval(selfCheck);
       await alarms.stop();
-      await claims.close();
+      claims.close();
       await center.stop();
       await running.stop(config.drainSeconds * 1_000);
       await journal.close();
-      await platform.close();
+      platform.close();
       await server.close();
     },
   };

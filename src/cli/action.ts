@@ -37,7 +37,7 @@ export async function addAction(file: string, { on: trigger, ...options }: Actio
   const isArchive = extension === '.zip';
   const { owAuth, tls } = await loadCredentials(config);
   const url = config.apiHost === 'embedded' ? `http://127.0.0.1:${config.embeddedOpenwhiskPort}` : config.apiHost;
-  await using entities = new Entities(url, owAuth, tls.secureContext);
+  using entities = new Entities(url, owAuth, tls.secureContext);
   try {
     if (!(await entities.get(`triggers/${trigger}`))) throw new FogwhiskError('TRIGGER_UNKNOWN', { trigger, url });
     const code = bytes.toString(isArchive ? 'base64' : 'utf8');

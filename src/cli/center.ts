@@ -37,7 +37,7 @@ export async function withCenter<T>(
     if (!(error instanceof CenterError)) throw error;
     throw new ProviderProblem(`${error.message}; it is asked at ${url}, as couchdbGateway says`);
   } finally {
-    await documents.close();
+    documents.close();
   }
 }
 

@@ -14,7 +14,7 @@ async function start() {
     await client.rules.create({ name: `${name}Rule`, trigger: name, action: 'act' });
   }
   const entities = new Entities(url, authKey);
-  onTestFinished(() => entities[Symbol.asyncDispose]());
+  onTestFinished(() => entities[Symbol.dispose]());
   const names = async () => ({
     triggers: (await client.triggers.list()).map(({ name }) => name).sort(),
     rules: (await client.rules.list()).map(({ name }) => name).sort(),
@@ -38,7 +38,7 @@ describe('a trigger whose alarm has ended', () => {
 
   it('stays where the platform refuses, which is told', async () => {
     const { url, names } = await start();
-    await using stranger = new Entities(url, 'nobody:nothing');
+    using stranger = new Entities(url, 'nobody:nothing');
     await expect(removeTrigger(stranger, 'ended', { withRules: true })).rejects.toThrow('GET /_/triggers/ended');
     expect((await names()).triggers).toEqual(['ended', 'other']);
   });

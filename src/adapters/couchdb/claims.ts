@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { type Dispatcher, Pool } from 'undici';
 import type { AlarmClaim, Claims } from '../../ports/claims.ts';
 import type { Clock } from '../../ports/clock.ts';
+import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
 import type { CouchdbOptions } from './documents.ts';
 
 const DATABASE = 'claims';
@@ -41,9 +41,7 @@ class CenterAway extends Error {}
  * that one was answered 201. Whoever withdraws and finds nobody left begins anew.
  */
 export class CouchdbClaims implements Claims {
-  readonly #pool: Pool;
-  readonly #path: string;
-  readonly #authorization: string;
+  readonly #endpoint: HttpEndpoint;
   readonly #self: Claimant;
   readonly #nonce = randomUUID();
   readonly #clock: Clock;
@@ -55,19 +53,16 @@ export class CouchdbClaims implements Claims {
     self: Claimant,
     { clock, log }: { readonly clock: Clock; readonly log: Logger },
   ) {
-    const { origin, pathname } = new URL(url);
-    this.#path = `${pathname.replace(/\/+$/, '')}/${DATABASE}`;
-    this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
     this.#self = self;
     this.#clock = clock;
     this.#log = log;
-    this.#pool = new Pool(origin, {
+    this.#endpoint = new HttpEndpoint({
+      url,
+      auth: `${username}:${password}`,
+      secureContext,
       connections: CONNECTIONS,
-      pipelining: 1,
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-      maxResponseSize: MAX_ANSWER_BYTES,
-      connect: { timeout: ANSWER_TIMEOUT_MS, ...(secureContext && { secureContext }) },
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   }
 
@@ -100,8 +95,8 @@ export class CouchdbClaims implements Claims {
     return forgotten === 'centerAway' ? 0 : forgotten;
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  close(): void {
+    this.#endpoint.close();
   }
 
   async #take(claim: AlarmClaim): Promise<'won' | 'lost'> {
@@ -176,30 +171,15 @@ export class CouchdbClaims implements Claims {
   }
 
   /** @throws CenterAway for any other status, and where nothing answers */
-  async #ask(method: Dispatcher.HttpMethod, path: string, expected: readonly number[], content?: unknown) {
-    let answer: { statusCode: number; text: string };
-    try {
-      const { statusCode, body } = await this.#pool.request({
-        method,
-        path: `${this.#path}${path}`,
-        headers: {
-          authorization: this.#authorization,
-          accept: 'application/json',
-          ...(content !== undefined && { 'content-type': 'application/json' }),
-        },
-        ...(content !== undefined && { body: JSON.stringify(content) }),
-      });
-      answer = { statusCode, text: await body.text() };
-    } catch (error) {
+  async #ask(method: string, path: string, expected: readonly number[], content?: unknown): Promise<HttpAnswer> {
+    const request = content === undefined ? {} : { body: JSON.stringify(content) };
+    const answer = await this.#endpoint.ask(method, `/${DATABASE}${path}`, request).catch((error) => {
       const { code, name } = error as { code?: string; name: string };
       throw new CenterAway(code ?? name, { cause: error });
-    }
-    if (!expected.includes(answer.statusCode)) throw new CenterAway(`HTTP ${answer.statusCode}`);
-    try {
-      return { status: answer.statusCode, body: JSON.parse(answer.text) as unknown };
-    } catch (error) {
-      throw new CenterAway('no JSON', { cause: error });
-    }
+    });
+    if (!expected.includes(answer.status)) throw new CenterAway(`HTTP ${answer.status}`);
+    if (answer.body === undefined) throw new CenterAway('no JSON');
+    return answer;
   }
 }
 

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
 import type { SecureContext } from 'node:tls';
-import { type Dispatcher, Pool } from 'undici';
 import { certificateProblem } from '../../core/certificate-problem.ts';
 import { CenterError, type Change, type Documents, type Identity, type StoredDocument } from '../../ports/documents.ts';
+import { HttpEndpoint, type HttpRequest } from '../http-endpoint.ts';
 
-const CONNECT_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 30_000;
+/** For the few requests that follow each other: a link that went dead kills kept connections too, and silently. */
 const KEEP_ALIVE_MS = 100;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 /** CouchDB's own limit of a document is 8,000,000 bytes. */
@@ -25,14 +26,13 @@ export interface CouchdbOptions {
 }
 
 /**
- * A database of a CouchDB. By undici and not by `nano`: a feed that is given up must be gone at once, and an answer that
+ * A database of a CouchDB. Not by `nano`: a feed that is given up must be gone at once, and an answer that
  * never comes must end.
  */
 export class CouchdbDocuments implements Documents {
   readonly name: string;
-  readonly #pool: Pool;
+  readonly #endpoint: HttpEndpoint;
   readonly #path: string;
-  readonly #authorization: string;
   readonly #designs: ReadonlyArray<{ readonly _id: string }>;
 
   /** @param designs design documents that are made where they are missing, and never changed */
@@ -42,19 +42,15 @@ export class CouchdbDocuments implements Documents {
     designs: ReadonlyArray<{ readonly _id: string }> = [],
   ) {
     this.name = name;
-    const { origin, pathname } = new URL(url);
-    this.#path = `${pathname.replace(/\/+$/, '')}/${encodeURIComponent(name)}`;
-    this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+    this.#path = `/${encodeURIComponent(name)}`;
     this.#designs = designs;
-    this.#pool = new Pool(origin, {
-      pipelining: 1,
-      // For the few requests that follow each other: a link that went dead kills kept connections too, and silently.
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-      maxResponseSize: MAX_ANSWER_BYTES,
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(secureContext && { secureContext }) },
+    this.#endpoint = new HttpEndpoint({
+      url,
+      auth: `${username}:${password}`,
+      secureContext,
+      keepAliveMs: KEEP_ALIVE_MS,
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   }
 
@@ -123,13 +119,12 @@ export class CouchdbDocuments implements Documents {
       since,
     });
     // Whether the feed is alive is for the one who listens to judge: this waits for as long as it is wanted.
-    const limits = { headersTimeout: 0, bodyTimeout: 0 };
-    const { statusCode, body } = await this.#request('GET', `/_changes?${query}`, signal, undefined, limits);
-    if (statusCode !== 200) throw await this.#refusal('GET', '/_changes', statusCode, body);
+    const answer = await this.#open('GET', `/_changes?${query}`, { signal, answerTimeoutMs: 0 });
+    if (answer.statusCode !== 200) throw await this.#refusal('GET', '/_changes', answer);
     try {
       const decoder = new StringDecoder('utf8');
       let rest = '';
-      for await (const chunk of body as AsyncIterable<Buffer>) {
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
         const text = decoder.write(chunk);
         const end = text.lastIndexOf('\n');
         // Only what is new is looked through: a large document comes in hundreds of pieces.
@@ -148,64 +143,40 @@ export class CouchdbDocuments implements Documents {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  close(): void {
+    this.#endpoint.close();
   }
 
   /** An answer of 2xx, or of a status that the caller expects. */
-  async #ask(
-    method: Dispatcher.HttpMethod,
-    path: string,
-    signal: AbortSignal,
-    expected: number[] = [],
-    body?: unknown,
-  ) {
-    const { statusCode, body: answer } = await this.#request(method, path, signal, body);
-    if (statusCode >= 300 && !expected.includes(statusCode)) {
-      throw await this.#refusal(method, path, statusCode, answer);
-    }
+  async #ask(method: string, path: string, signal: AbortSignal, expected: number[] = [], content?: unknown) {
+    const request = { signal, ...(content !== undefined && { body: JSON.stringify(content) }) };
+    const answer = await this.#open(method, path, request);
+    const status = answer.statusCode!;
+    if (status >= 300 && !expected.includes(status)) throw await this.#refusal(method, path, answer);
+    const body = await this.#endpoint.bodyOf(answer).catch((error) => {
+      throw this.#unreachable(error);
+    });
+    if (body === undefined) throw new CenterError("CouchDB can't be used (its answer is no JSON)");
+    return { status, body: body as Record<string, unknown> };
+  }
+
+  async #open(method: string, path: string, request: HttpRequest): Promise<IncomingMessage> {
     try {
-      return { status: statusCode, body: (await answer.json()) as Record<string, unknown> };
+      return await this.#endpoint.open(method, this.#path + path, request);
     } catch (error) {
       throw this.#unreachable(error);
     }
   }
 
-  async #request(
-    method: Dispatcher.HttpMethod,
-    path: string,
-    signal: AbortSignal,
-    body?: unknown,
-    limits: { headersTimeout?: number; bodyTimeout?: number } = {},
-  ): Promise<Dispatcher.ResponseData> {
-    try {
-      return await this.#pool.request({
-        method,
-        path: `${this.#path}${path}`,
-        headers: {
-          authorization: this.#authorization,
-          accept: 'application/json',
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal,
-        ...limits,
-      });
-    } catch (error) {
-      throw this.#unreachable(error);
-    }
-  }
-
-  async #refusal(
-    method: string,
-    path: string,
-    status: number,
-    body: Dispatcher.ResponseData['body'],
-  ): Promise<CenterError> {
-    const answer = (await body.json().catch(() => ({}))) as { reason?: unknown };
-    const reason = typeof answer.reason === 'string' ? `: ${answer.reason}` : '';
-    const what = `${method} ${this.#path}${path.split('?')[0]}`;
-    return new CenterError(`CouchDB answers ${what} with HTTP ${status}${reason}`, status);
+  async #refusal(method: string, path: string, answer: IncomingMessage): Promise<CenterError> {
+    const status = answer.statusCode!;
+    const body = await this.#endpoint.bodyOf(answer).catch(() => undefined);
+    const { reason } = (body ?? {}) as { reason?: unknown };
+    const what = `${method} ${this.#endpoint.basePath}${this.#path}${path.split('?')[0]}`;
+    return new CenterError(
+      `CouchDB answers ${what} with HTTP ${status}${typeof reason === 'string' ? `: ${reason}` : ''}`,
+      status,
+    );
   }
 
   #unreachable(error: unknown): CenterError {

@@ -58,8 +58,8 @@ interface ActionDocument {
 export async function deploy(manifestFile: string, options: DeployOptions): Promise<Deployed[]> {
   const { url, auth, systemAuth, secureContext, providerUrl } = options;
   const manifest = await readManifest(manifestFile, { PROVIDER_URL: providerUrl });
-  await using own = new Entities(url, auth, secureContext);
-  await using system = systemAuth === undefined ? undefined : new Entities(url, systemAuth, secureContext);
+  using own = new Entities(url, auth, secureContext);
+  using system = systemAuth === undefined ? undefined : new Entities(url, systemAuth, secureContext);
 
   const deployed: Deployed[] = [];
   for (const [name, content] of manifest) {

@@ -1,7 +1,9 @@
 import type { SecureContext } from 'node:tls';
-import { Pool } from 'undici';
+import { HttpEndpoint } from '../http-endpoint.ts';
 
 const ANSWER_TIMEOUT_MS = 60_000;
+/** An action's code is up to 48 MB, in base64. */
+const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
 
 /** OpenWhisk's answer to a request that it did not fulfil. */
 export class OpenwhiskRefusal extends Error {
@@ -19,10 +21,8 @@ export class OpenwhiskRefusal extends Error {
  * error, sends what is meant for loopback to the `HTTP_PROXY` of the environment, and can be told there
  * (`__OW_IGNORE_CERTS`) to verify no certificate.
  */
-export class Entities implements AsyncDisposable {
-  readonly #pool: Pool;
-  readonly #basePath: string;
-  readonly #headers: Record<string, string>;
+export class Entities implements Disposable {
+  readonly #endpoint: HttpEndpoint;
 
   /**
    * @param apiUrl `http(s)://HOST[:PORT][/PATH]`, without `/api/v1`
@@ -30,18 +30,13 @@ export class Entities implements AsyncDisposable {
    * @param secureContext what is trusted, where that is not what Node.js trusts by itself
    */
   constructor(apiUrl: string, auth: string, secureContext?: SecureContext) {
-    const url = new URL(apiUrl);
-    this.#basePath = `${url.pathname.replace(/\/+$/, '')}/api/v1/namespaces`;
-    this.#headers = {
-      authorization: `Basic ${Buffer.from(auth).toString('base64')}`,
-      'content-type': 'application/json',
-      'user-agent': 'fogwhisk',
-    };
-    this.#pool = new Pool(url.origin, {
+    this.#endpoint = new HttpEndpoint({
+      url: apiUrl,
+      auth,
+      secureContext,
       connections: 1,
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-      ...(secureContext && { connect: { secureContext } }),
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   }
 
@@ -79,22 +74,17 @@ export class Entities implements AsyncDisposable {
   }
 
   async #ask(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, content?: string): Promise<unknown> {
-    const { statusCode, body } = await this.#pool.request({
+    const { status, body } = await this.#endpoint.ask(
       method,
-      path: `${this.#basePath}/${path.startsWith('/') ? path.slice(1) : `_/${path}`}`,
-      headers: this.#headers,
-      ...(content !== undefined && { body: content }),
-    });
-    const answer: unknown = await body.json().catch(() => undefined);
-    if (statusCode === 200) return answer;
-    const { error } = (answer ?? {}) as { error?: unknown };
-    throw new OpenwhiskRefusal(
-      statusCode,
-      `${method} ${path}: ${typeof error === 'string' ? error : `HTTP ${statusCode}`}`,
+      `/api/v1/namespaces/${path.startsWith('/') ? path.slice(1) : `_/${path}`}`,
+      content === undefined ? {} : { body: content },
     );
+    if (status === 200) return body;
+    const { error } = (body ?? {}) as { error?: unknown };
+    throw new OpenwhiskRefusal(status, `${method} ${path}: ${typeof error === 'string' ? error : `HTTP ${status}`}`);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.destroy();
+  [Symbol.dispose](): void {
+    this.#endpoint.close();
   }
 }

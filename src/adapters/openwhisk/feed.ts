@@ -1,7 +1,8 @@
 import type { SecureContext } from 'node:tls';
-import { Pool } from 'undici';
+import { HttpEndpoint } from '../http-endpoint.ts';
 
 const ANSWER_TIMEOUT_MS = 70_000;
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 export interface FeedAccess {
   /** `http(s)://HOST[:PORT][/PATH]`, without `/api/v1` */
@@ -29,34 +30,27 @@ export class FeedAbsent extends Error {}
  * @throws FeedAbsent, or Error if OpenWhisk can't be asked or the feed refuses
  */
 export async function callFeed(feed: string, access: FeedAccess, event: FeedEvent): Promise<unknown> {
-  const { origin, pathname } = new URL(access.url);
-  const { secureContext } = access;
-  const pool = new Pool(origin, {
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    ...(secureContext && { connect: { secureContext } }),
+  const endpoint = new HttpEndpoint({
+    ...access,
+    answerTimeoutMs: ANSWER_TIMEOUT_MS,
+    maxAnswerBytes: MAX_ANSWER_BYTES,
   });
   const [namespace, ...action] = feed.slice(1).split('/');
   try {
-    const { statusCode, body } = await pool.request({
-      method: 'POST',
-      path: `${pathname.replace(/\/+$/, '')}/api/v1/namespaces/${namespace}/actions/${action.join('/')}?blocking=true&result=true`,
-      headers: {
-        authorization: `Basic ${Buffer.from(access.auth).toString('base64')}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ ...event, triggerName: `/_/${event.triggerName}`, authKey: access.auth }),
-    });
-    const answer = (await body.json().catch(() => ({}))) as { error?: unknown };
-    if (statusCode === 200) return answer;
-    // 502 without a code of the platform's is the action's own error.
-    if (statusCode === 502 && event.lifecycleEvent === 'READ') return undefined;
-    // A package that is not there, or not to be seen, is 403.
-    if (statusCode === 404 || statusCode === 403) throw new FeedAbsent(`there is no feed ${feed}`);
-    throw new Error(
-      `the feed ${feed} answers ${event.lifecycleEvent} with HTTP ${statusCode}: ${textOf(answer.error)}`,
+    const { status, body } = await endpoint.ask(
+      'POST',
+      `/api/v1/namespaces/${namespace}/actions/${action.join('/')}?blocking=true&result=true`,
+      { body: JSON.stringify({ ...event, triggerName: `/_/${event.triggerName}`, authKey: access.auth }) },
     );
+    const answer = (body ?? {}) as { error?: unknown };
+    if (status === 200) return answer;
+    // 502 without a code of the platform's is the action's own error.
+    if (status === 502 && event.lifecycleEvent === 'READ') return undefined;
+    // A package that is not there, or not to be seen, is 403.
+    if (status === 404 || status === 403) throw new FeedAbsent(`there is no feed ${feed}`);
+    throw new Error(`the feed ${feed} answers ${event.lifecycleEvent} with HTTP ${status}: ${textOf(answer.error)}`);
   } finally {
-    await pool.destroy();
+    endpoint.close();
   }
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
-import { Pool } from 'undici';
 import { certificateProblem } from '../../core/certificate-problem.ts';
 import type { FireAnswer, Platform, PlatformLimits } from '../../ports/platform.ts';
+import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
 
 const CONNECTIONS = 8;
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -16,9 +16,7 @@ const PAYLOAD_BYTES = 1_048_576;
  * it does through the `openwhisk` client, which is for management.
  */
 export class OpenwhiskPlatform implements Platform {
-  readonly #pool: Pool;
-  readonly #basePath: string;
-  readonly #headers: Record<string, string>;
+  readonly #endpoint: HttpEndpoint;
 
   /**
    * @param apiUrl `http(s)://HOST[:PORT][/PATH]`, without `/api/v1`
@@ -26,34 +24,19 @@ export class OpenwhiskPlatform implements Platform {
    * @param secureContext what is trusted, where that is not what Node.js trusts by itself
    */
   constructor(apiUrl: string, auth: string, secureContext?: SecureContext) {
-    const url = new URL(apiUrl);
-    this.#basePath = url.pathname.replace(/\/+$/, '');
-    this.#headers = {
-      authorization: basic(auth),
-      'content-type': 'application/json',
-      'user-agent': 'fogwhisk',
-    };
-    this.#pool = new Pool(url.origin, {
+    this.#endpoint = new HttpEndpoint({
+      url: apiUrl,
+      auth,
+      secureContext,
       connections: CONNECTIONS,
-      pipelining: 1,
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-      maxResponseSize: MAX_ANSWER_BYTES,
-      ...(secureContext && { connect: { secureContext } }),
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   }
 
   async fire(trigger: string, payload: Buffer, signal: AbortSignal, auth?: string): Promise<FireAnswer> {
     try {
-      const { statusCode, headers, body } = await this.#pool.request({
-        method: 'POST',
-        path: `${this.#basePath}${triggerPath(trigger)}`,
-        headers: auth === undefined ? this.#headers : { ...this.#headers, authorization: basic(auth) },
-        body: payload,
-        signal,
-      });
-      const text = await body.text();
-      return answerOf(statusCode, text, headers['retry-after']);
+      return outcomeOf(await this.#endpoint.ask('POST', triggerPath(trigger), { body: payload, signal, auth }));
     } catch (error) {
       return { kind: 'unavailable', reason: reasonOf(error) };
     }
@@ -105,26 +88,16 @@ export class OpenwhiskPlatform implements Platform {
   /** A JSON object; undefined for any other answer. */
   async #get(path: string, signal: AbortSignal): Promise<Record<string, unknown> | undefined> {
     try {
-      const { statusCode, body } = await this.#pool.request({
-        method: 'GET',
-        path: `${this.#basePath}${path}`,
-        headers: this.#headers,
-        signal,
-      });
-      const text = await body.text();
-      return statusCode === 200 ? parseObject(text) : undefined;
+      const { status, body } = await this.#endpoint.ask('GET', path, { signal });
+      return status === 200 ? asObject(body) : undefined;
     } catch {
       return undefined;
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  close(): void {
+    this.#endpoint.close();
   }
-}
-
-function basic(auth: string): string {
-  return `Basic ${Buffer.from(auth).toString('base64')}`;
 }
 
 function triggerPath(trigger: string): string {
@@ -132,31 +105,34 @@ function triggerPath(trigger: string): string {
   return `/api/v1/namespaces/${encodeURIComponent(namespace!)}/triggers/${encodeURIComponent(name!)}`;
 }
 
-function answerOf(status: number, text: string, retryAfter: string | string[] | undefined): FireAnswer {
+function outcomeOf({ status, headers, body }: HttpAnswer): FireAnswer {
   if (status === 204) return { kind: 'noActiveRule' };
   if (status >= 200 && status < 300)
-    return { kind: 'accepted', activationId: stringMember(text, 'activationId') ?? '' };
+    return { kind: 'accepted', activationId: stringMember(body, 'activationId') ?? '' };
   if (status === 413) return { kind: 'tooLarge' };
   if (status === 429) {
-    const seconds = Number(retryAfter);
+    const seconds = Number(headers['retry-after']);
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterMs: seconds * 1_000 }) };
   }
   if (status === 408 || status >= 500) return { kind: 'unavailable', reason: `HTTP ${status}` };
-  return { kind: 'refused', status, reason: stringMember(text, 'error') ?? `HTTP ${status}` };
+  return { kind: 'refused', status, reason: stringMember(body, 'error') ?? `HTTP ${status}` };
 }
 
-function stringMember(text: string, name: string): string | undefined {
-  const value = parseObject(text)?.[name];
+function stringMember(body: unknown, name: string): string | undefined {
+  const value = asObject(body)?.[name];
   return typeof value === 'string' ? value : undefined;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+    return asObject(JSON.parse(text));
   } catch {
     return undefined;
   }
+}
+
+function asObject(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }
 
 function reasonOf(error: unknown): string {

@@ -2,7 +2,7 @@ import type { Entities } from './entities.ts';
 
 /**
  * Removes a trigger (`NAME`, or `/NAMESPACE/NAME`), and with it the rules that it has; what is gone already is as good.
- * @throws OpenwhiskRefusal, and undici's errors where nothing answers
+ * @throws OpenwhiskRefusal, and the network's error where nothing answers
  */
 export async function removeTrigger(
   entities: Entities,

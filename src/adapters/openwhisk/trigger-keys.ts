@@ -1,24 +1,21 @@
 import type { SecureContext } from 'node:tls';
-import { Pool } from 'undici';
 import type { ResolvedTrigger, TriggerKeys } from '../../ports/trigger-keys.ts';
+import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** Asks OpenWhisk about keys by using them. */
 export class OpenwhiskTriggerKeys implements TriggerKeys {
-  readonly #pool: Pool;
-  readonly #basePath: string;
+  readonly #endpoint: HttpEndpoint;
 
   /** @param apiUrl `http(s)://HOST[:PORT][/PATH]`, without `/api/v1` */
   constructor(apiUrl: string, secureContext?: SecureContext) {
-    const { origin, pathname } = new URL(apiUrl);
-    this.#basePath = `${pathname.replace(/\/+$/, '')}/api/v1/namespaces`;
-    this.#pool = new Pool(origin, {
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-      maxResponseSize: MAX_ANSWER_BYTES,
-      ...(secureContext && { connect: { secureContext } }),
+    this.#endpoint = new HttpEndpoint({
+      url: apiUrl,
+      secureContext,
+      answerTimeoutMs: ANSWER_TIMEOUT_MS,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
     });
   }
 
@@ -40,17 +37,11 @@ export class OpenwhiskTriggerKeys implements TriggerKeys {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  close(): void {
+    this.#endpoint.close();
   }
 
-  async #get(path: string, key: string): Promise<{ status: number; body: unknown }> {
-    const authorization = `Basic ${Buffer.from(key).toString('base64')}`;
-    const { statusCode, body } = await this.#pool.request({
-      method: 'GET',
-      path: `${this.#basePath}${path}`,
-      headers: { authorization },
-    });
-    return { status: statusCode, body: await body.json().catch(() => undefined) };
+  #get(path: string, key: string): Promise<HttpAnswer> {
+    return this.#endpoint.ask('GET', `/api/v1/namespaces${path}`, { auth: key });
   }
 }

@@ -29,7 +29,7 @@ export async function deployLakes(file: string, options: { config?: string }): P
   const deployment = deploymentOf(lakes);
   const { config, credentials, openwhisk } = await siteAccess(options);
   const { secureContext } = credentials.tls;
-  await using entities = new Entities(openwhisk.url, openwhisk.auth, secureContext);
+  using entities = new Entities(openwhisk.url, openwhisk.auth, secureContext);
   try {
     const access = { ...openwhisk, secureContext, site: config.datacenterId };
     await deploy(entities, access, deployment, (change, kind, name) =>

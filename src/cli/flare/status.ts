@@ -120,6 +120,6 @@ async function readState(options: { config?: string }): Promise<StateDocument[]>
     const changes = await database.read([...(await database.revisions(signal)).keys()], signal);
     return changes.map(({ document }) => document as unknown as StateDocument);
   } finally {
-    await database.close();
+    database.close();
   }
 }
