@@ -43,16 +43,10 @@ export interface KnownSeries extends Series {
   readonly times: CoveredTimes;
 }
 
-export interface Row {
-  readonly series: KnownSeries;
-  /** ns since 1970. */
-  readonly time: bigint;
-  readonly value: number | bigint | string | boolean;
-}
+export type Value = number | bigint | string | boolean;
 
 /** What is taken over of a request, and what is not: `reason` is the first of the dropped points'. */
 export interface Accepted {
-  readonly rows: Row[];
   /** Series that these points are the first of. */
   readonly created: KnownSeries[];
   readonly dropped: number;
@@ -126,15 +120,7 @@ export class Catalog {
 
   /** Forgets series; with the last one of a measurement go the types of that measurement's fields. */
   removeSeries(gone: readonly Series[]): void {
-    for (const series of gone) {
-      const bucket = this.#series.get(series.bucket);
-      this.#byId.delete(series.id);
-      if (!bucket?.byId.delete(series.id)) continue;
-      const key = canonicalKey(series.measurement, series.tags);
-      const fields = bucket.byKey.get(key)!;
-      fields.delete(series.field);
-      if (fields.size === 0) bucket.byKey.delete(key);
-    }
+    for (const series of gone) this.#remove(series);
     for (const bucket of this.#series.values()) {
       const alive = new Set<string>();
       for (const series of bucket.byId.values()) alive.add(series.measurement);
@@ -142,43 +128,78 @@ export class Catalog {
     }
   }
 
-  /** Sorts points into series, making those that are new, and drops what InfluxDB 2.7 drops, in its words. */
-  accept(bucketId: string, points: readonly Point[]): Accepted {
+  #remove({ id, bucket: bucketId, measurement, tags, field }: Series): void {
+    const bucket = this.#series.get(bucketId);
+    this.#byId.delete(id);
+    if (!bucket?.byId.delete(id)) return;
+    const key = canonicalKey(measurement, tags);
+    const fields = bucket.byKey.get(key)!;
+    fields.delete(field);
+    if (fields.size === 0) bucket.byKey.delete(key);
+  }
+
+  /**
+   * Sorts the points of a request into series, making those that are new, and drops what InfluxDB 2.7 drops, in its words.
+   * @param visit called with each value that is to be stored
+   * @throws what `points` throws; then nothing of the request is left here
+   */
+  accept(
+    bucketId: string,
+    points: Iterable<Point>,
+    visit: (series: KnownSeries, time: bigint, value: Value) => void,
+  ): Accepted {
     const bucket = this.#series.get(bucketId)!;
-    const rows: Row[] = [];
     const created: KnownSeries[] = [];
+    const typed: NewType[] = [];
     let dropped = 0;
     let reason = '';
-    for (const point of points) {
-      const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement));
-      if (objection !== undefined) {
-        dropped++;
-        reason ||= objection;
-        continue;
-      }
-      let fields = bucket.byKey.get(point.series.canonical);
-      for (const { key, type, value } of point.fields) {
-        if (key === 'time') continue;
-        let series = fields?.get(key);
-        if (!series) {
-          const { measurement, tags } = point.series;
-          const field = detached(key);
-          series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field, type, tags });
-          fields = bucket.byKey.get(point.series.canonical);
-          created.push(series);
+    try {
+      for (const point of points) {
+        const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement), typed);
+        if (objection !== undefined) {
+          dropped++;
+          reason ||= objection;
+          continue;
         }
-        rows.push({ series, time: point.time, value });
+        let fields = bucket.byKey.get(point.series.canonical);
+        for (const { key, type, value } of point.fields) {
+          if (key === 'time') continue;
+          let series = fields?.get(key);
+          if (!series) {
+            const { measurement, tags } = point.series;
+            const field = detached(key);
+            series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field, type, tags });
+            fields = bucket.byKey.get(point.series.canonical);
+            created.push(series);
+          }
+          visit(series, point.time, value);
+        }
       }
+    } catch (error) {
+      for (const series of created) this.#remove(series);
+      for (const { types, field } of typed) types.delete(field);
+      throw error;
     }
-    return { rows, created, dropped, reason };
+    return { created, dropped, reason };
   }
+}
+
+/** A field's type that was not known. */
+interface NewType {
+  /** The types of the measurement's fields. */
+  readonly types: Map<string, ValueType>;
+  readonly field: string;
 }
 
 /**
  * Why a point is not stored, if it is not. A field's first value decides its type in the measurement,
  * even if the point is then dropped for another of its fields, as in InfluxDB.
  */
-function objectionTo({ series: { measurement }, fields }: Point, types: Map<string, ValueType>): string | undefined {
+function objectionTo(
+  { series: { measurement }, fields }: Point,
+  types: Map<string, ValueType>,
+  typed: NewType[],
+): string | undefined {
   if (fields.every(({ key }) => key === 'time')) {
     return `invalid field name: input field "time" on measurement "${measurement}" is invalid`;
   }
@@ -191,8 +212,11 @@ function objectionTo({ series: { measurement }, fields }: Point, types: Map<stri
     }
     if (field.key === 'time') continue;
     const type = types.get(field.key);
-    if (type === undefined) types.set(detached(field.key), field.type);
-    else if (type !== field.type) {
+    if (type === undefined) {
+      const own = detached(field.key);
+      types.set(own, field.type);
+      typed.push({ types, field: own });
+    } else if (type !== field.type) {
       return `field type conflict: input field ${JSON.stringify(field.key)} on measurement ${JSON.stringify(measurement)} is type ${field.type}, already exists as type ${type}`;
     }
   }

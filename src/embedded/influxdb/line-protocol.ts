@@ -47,30 +47,32 @@ export class LineProtocolReader {
   readonly #knownKeys = new Map<string, SeriesKey>();
 
   /**
-   * Reads the points of a request's body.
+   * Reads the points of a request's body, one at a time: kept together, those of a large request would outlive the young
+   * generation of the heap.
    * @param now time of the lines without one, ns since 1970; it is cut to the precision
-   * @throws LineProtocolError
+   * @throws LineProtocolError at the end, if any line is wrong; no points come after the first that is
    */
-  read(text: string, precision: Precision, now: bigint): Point[] {
+  *read(text: string, precision: Precision, now: bigint): Generator<Point, void, undefined> {
     const unit = UNIT[precision];
     const defaultTime = now - (now % unit);
     const plain = !text.includes('\\') && !text.includes('"');
-    const points: Point[] = [];
     const failed: string[] = [];
     for (let next = 0; next < text.length; ) {
       const end = plain ? endOfPlainLine(text, next) : endOfLine(text, next);
       const start = skipBlanks(text, next, end);
       next = end + 1;
       if (start === end || text.charCodeAt(start) === HASH) continue;
+      let point: Point;
       try {
-        points.push(this.#readLine(text, start, end, unit, defaultTime));
+        point = this.#readLine(text, start, end, unit, defaultTime);
       } catch (error) {
         if (!(error instanceof LineError)) throw error;
         failed.push(`unable to parse '${text.slice(start, end)}': ${error.message}`);
+        continue;
       }
+      if (failed.length === 0) yield point;
     }
     if (failed.length > 0) throw new LineProtocolError(failed.join('\n'));
-    return points;
   }
 
   #readLine(text: string, start: number, end: number, unit: bigint, defaultTime: bigint): Point {

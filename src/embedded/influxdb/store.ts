@@ -6,11 +6,11 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import type { Logger } from 'pino';
 import { SegmentedLog } from '../../storage/segmented-log.ts';
 import type { Bucket, Catalog, KnownSeries, Organization, Series, ValueType } from './catalog.ts';
-import { appendPoints, appendSeries, Database, type PointColumns, VALUE_TYPES } from './database.ts';
+import { appendSeries, Database, PointRows, VALUE_TYPES } from './database.ts';
 import type { Point } from './line-protocol.ts';
 import { deleteBetween, deleteOverwritten, inList, latestPoints, MIN_INT64 } from './points-sql.ts';
 import { loadState, type State } from './state.ts';
-import { decodeHeader, decodeRows, encodeWrite } from './write-record.ts';
+import { decodeHeader, decodeRows, RowEncoder } from './write-record.ts';
 
 export type { Bucket, Organization, Series, ValueType } from './catalog.ts';
 
@@ -68,6 +68,8 @@ export class Store {
   #writeLog!: SegmentedLog;
   #org: Organization | undefined;
   #waiting = nothingWaiting();
+  /** Of the request that is being taken over. */
+  readonly #rows = new RowEncoder();
   #nextSeq: number;
   #appliedSeq: number;
   /** Series that may hold a point more than once → the sequence number of the latest such point. */
@@ -168,18 +170,22 @@ export class Store {
   /**
    * Stores points, durable when this resolves. Those that InfluxDB 2.7 would not take are left out; their number
    * and the reason of the first come back.
-   * @throws StoreUnavailable when the disk can't take writes
+   * @throws StoreUnavailable when the disk can't take writes, and what `points` throws; then none of them is stored
    */
-  async write(bucketId: string, points: readonly Point[]): Promise<{ dropped: number; reason: string }> {
+  async write(bucketId: string, points: Iterable<Point>): Promise<{ dropped: number; reason: string }> {
     if (this.#writeLog.stalledBy) throw new StoreUnavailable(this.#writeLog.stalledBy.message);
     if (this.#waiting.rows > MAX_WAITING_ROWS) throw new StoreUnavailable('the database can not be written');
-    const { rows, created, dropped, reason } = this.#catalog.accept(bucketId, points);
-    if (rows.length > 0) {
-      const seq = this.#nextSeq;
-      const record = encodeWrite(seq, created, rows);
+    const seq = this.#nextSeq;
+    const rows = this.#rows;
+    rows.clear();
+    const { created, dropped, reason } = this.#catalog.accept(bucketId, points, (series, time, value) => {
+      this.#note(series, time, seq + rows.count, seq);
+      rows.add(series, time, value);
+    });
+    if (rows.count > 0) {
+      const record = rows.record(seq, created);
       this.#writeLog.append(record);
-      this.#wait(seq, record, created, rows.length);
-      for (const [index, { series, time }] of rows.entries()) this.#note(series, time, seq + index, seq);
+      this.#wait(seq, record, created, rows.count);
       this.#scheduleFlush();
       await this.#writeLog.durable();
     }
@@ -425,22 +431,19 @@ export class Store {
       connection,
       created.filter(({ id }) => this.#catalog.seriesById(id)),
     );
-    const tables = new Map<ValueType, PointColumns>();
+    const tables = new Map<ValueType, PointRows>();
     for (const { seq: first, record } of records) {
       let rowSeq = BigInt(first);
       decodeRows(record, (id, type, time, value) => {
         if (this.#catalog.seriesById(id)) {
-          const columns = tables.get(type) ?? [[], [], [], []];
-          tables.set(type, columns);
-          columns[0].push(id);
-          columns[1].push(time);
-          columns[2].push(rowSeq);
-          columns[3].push(value);
+          const rows = tables.get(type) ?? new PointRows(type);
+          tables.set(type, rows);
+          rows.add(id, time, rowSeq, value);
         }
         rowSeq++;
       });
     }
-    for (const [type, columns] of tables) await appendPoints(connection, type, columns);
+    for (const rows of tables.values()) await rows.append(connection);
     if (repeated.length > 0) await connection.run(`INSERT INTO repeated VALUES ${repeated.map((id) => `(${id})`)}`);
     await connection.run(`UPDATE applied SET seq = ${seq}`);
   }

@@ -1,4 +1,4 @@
-import type { Row, Series, ValueType } from './catalog.ts';
+import type { Series, Value, ValueType } from './catalog.ts';
 
 /**
  * The rows of one request as a record of the write log: the header's length (u32le), the header (JSON: the sequence
@@ -15,41 +15,70 @@ interface Header {
 const TYPES: readonly ValueType[] = ['float', 'integer', 'unsigned', 'string', 'boolean'];
 const ROW_BYTES = 13;
 
-/** @param seq the sequence number of the first row; the others follow it */
-export function encodeWrite(seq: number, created: readonly Series[], rows: readonly Row[]): Buffer {
-  const header: Header = {
-    seq,
-    rows: rows.length,
-    series: created.map(({ id, bucket, measurement, field, type, tags }) => {
-      return { id, bucket, measurement, field, type, tags: [...tags] };
-    }),
-  };
-  const json = Buffer.from(JSON.stringify(header));
-  let bytes = 4 + json.length;
-  for (const { value } of rows) bytes += ROW_BYTES + valueBytes(value);
-  const record = Buffer.allocUnsafe(bytes);
-  record.writeUInt32LE(json.length, 0);
-  json.copy(record, 4);
-  let offset = 4 + json.length;
-  for (const { series, time, value } of rows) {
-    record.writeUInt32LE(series.id, offset);
-    record.writeUInt8(TYPES.indexOf(series.type), offset + 4);
-    record.writeBigInt64LE(time, offset + 5);
-    offset += ROW_BYTES;
-    if (typeof value === 'number') offset = record.writeDoubleLE(value, offset);
-    else if (typeof value === 'bigint') offset = record.writeBigUInt64LE(BigInt.asUintN(64, value), offset);
-    else if (typeof value === 'boolean') offset = record.writeUInt8(value ? 1 : 0, offset);
-    else {
-      const length = record.write(value, offset + 4);
-      offset = record.writeUInt32LE(length, offset) + length;
-    }
-  }
-  return record;
-}
+/** Room for the rows of a request; what a larger one needed is given back. */
+const USUAL_BYTES = 256 * 1024;
 
-function valueBytes(value: Row['value']): number {
-  if (typeof value === 'string') return 4 + Buffer.byteLength(value);
-  return typeof value === 'boolean' ? 1 : 8;
+/** The rows of a request on their way into a record. */
+export class RowEncoder {
+  #buffer = Buffer.allocUnsafe(USUAL_BYTES);
+  #bytes = 0;
+  #rows = 0;
+
+  /** How many there are. */
+  get count(): number {
+    return this.#rows;
+  }
+
+  /** Begins with a new request. */
+  clear(): void {
+    if (this.#buffer.length > USUAL_BYTES) this.#buffer = Buffer.allocUnsafe(USUAL_BYTES);
+    this.#bytes = 0;
+    this.#rows = 0;
+  }
+
+  add({ id, type }: Series, time: bigint, value: Value): void {
+    const end = this.#bytes + ROW_BYTES + (typeof value === 'string' ? 4 + Buffer.byteLength(value) : 8);
+    if (end > this.#buffer.length) this.#grow(end);
+    const buffer = this.#buffer;
+    buffer.writeUInt32LE(id, this.#bytes);
+    buffer.writeUInt8(TYPES.indexOf(type), this.#bytes + 4);
+    buffer.writeBigInt64LE(time, this.#bytes + 5);
+    const offset = this.#bytes + ROW_BYTES;
+    if (typeof value === 'number') this.#bytes = buffer.writeDoubleLE(value, offset);
+    else if (typeof value === 'bigint') this.#bytes = buffer.writeBigUInt64LE(BigInt.asUintN(64, value), offset);
+    else if (typeof value === 'boolean') this.#bytes = buffer.writeUInt8(value ? 1 : 0, offset);
+    else {
+      const length = buffer.write(value, offset + 4);
+      this.#bytes = buffer.writeUInt32LE(length, offset) + length;
+    }
+    this.#rows++;
+  }
+
+  /**
+   * A record of the rows since {@link clear}.
+   * @param seq the sequence number of the first row; the others follow it
+   */
+  record(seq: number, created: readonly Series[]): Buffer {
+    const header: Header = {
+      seq,
+      rows: this.#rows,
+      series: created.map(({ id, bucket, measurement, field, type, tags }) => {
+        return { id, bucket, measurement, field, type, tags: [...tags] };
+      }),
+    };
+    const json = Buffer.from(JSON.stringify(header));
+    const record = Buffer.allocUnsafe(4 + json.length + this.#bytes);
+    record.writeUInt32LE(json.length, 0);
+    json.copy(record, 4);
+    this.#buffer.copy(record, 4 + json.length, 0, this.#bytes);
+    return record;
+  }
+
+  #grow(bytes: number): void {
+    const larger = Buffer.allocUnsafe(2 * bytes);
+    this.#buffer.copy(larger, 0, 0, this.#bytes);
+    this.#buffer = larger;
+  }
 }
 
 /** The header of a record: enough to know whether its rows are needed. */
@@ -62,7 +91,7 @@ export function decodeHeader(record: Buffer): { seq: number; rows: number; creat
 /** Hands each row of a record to `visit`, in the order of writing. */
 export function decodeRows(
   record: Buffer,
-  visit: (series: number, type: ValueType, time: bigint, value: Row['value']) => void,
+  visit: (series: number, type: ValueType, time: bigint, value: Value) => void,
 ): void {
   for (let offset = 4 + record.readUInt32LE(0); offset < record.length; ) {
     const type = TYPES[record.readUInt8(offset + 4)]!;
@@ -72,7 +101,7 @@ export function decodeRows(
   }
 }
 
-function decodeValue(record: Buffer, type: ValueType, offset: number): { value: Row['value']; end: number } {
+function decodeValue(record: Buffer, type: ValueType, offset: number): { value: Value; end: number } {
   switch (type) {
     case 'float':
       return { value: record.readDoubleLE(offset), end: offset + 8 };

@@ -21,8 +21,7 @@ export async function write(exchange: Exchange): Promise<void> {
   const text = (await bodyOf(exchange)).toString('utf8');
   const bucket = bucketOf(exchange, name); // it may have gone while the body came
   try {
-    const points = reader.read(text, precision as Precision, now());
-    const { dropped, reason } = await store.write(bucket.id, points);
+    const { dropped, reason } = await store.write(bucket.id, reader.read(text, precision as Precision, now()));
     if (dropped > 0) {
       const message = `failure writing points to database: partial write: ${reason} dropped=${dropped}`;
       throw new ApiError('unprocessable entity', message);

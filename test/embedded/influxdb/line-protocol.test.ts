@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { LineProtocolError, LineProtocolReader, type Point } from '../../../src/embedded/influxdb/line-protocol.ts';
 
 const NOW = 1_700_000_000_123_456_789n;
-const read = (text: string) => new LineProtocolReader().read(text, 'ns', NOW);
+const read = (text: string) => [...new LineProtocolReader().read(text, 'ns', NOW)];
 const messageOf = (text: string) => {
   try {
     read(text);
@@ -133,7 +133,7 @@ describe('line protocol', () => {
     let refused = 0;
     const attempt = (text: string) => {
       try {
-        reader.read(text, 'ns', NOW);
+        for (const _ of reader.read(text, 'ns', NOW));
       } catch (error) {
         if (!(error instanceof LineProtocolError)) throw error;
         refused++;
@@ -170,7 +170,7 @@ describe('line protocol', () => {
     expect(performance.now() - started).toBeLessThan(5_000);
   });
 
-  test('every bad line is named, and none of the good ones is given', () => {
+  test('every bad line is named', () => {
     expect(messageOf('m f=1\nm f=\nm f=2\nm,t f=1')).toBe(
       "unable to parse 'm f=': missing field value\nunable to parse 'm,t f=1': missing tag value",
     );
@@ -187,7 +187,7 @@ describe('line protocol', () => {
     ['s', 1_700_000_000_000_000_000n],
   ] as const)('precision %s', (precision, now) => {
     const unit = { ns: 1n, us: 1_000n, ms: 1_000_000n, s: 1_000_000_000n }[precision];
-    expect(new LineProtocolReader().read('m f=1 -17\nm f=1', precision, NOW).map(({ time }) => time)).toEqual([
+    expect(Array.from(new LineProtocolReader().read('m f=1 -17\nm f=1', precision, NOW), ({ time }) => time)).toEqual([
       -17n * unit,
       now,
     ]);

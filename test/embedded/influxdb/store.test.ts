@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { LineProtocolReader } from '../../../src/embedded/influxdb/line-protocol.ts';
+import { LineProtocolError, LineProtocolReader } from '../../../src/embedded/influxdb/line-protocol.ts';
 import { type Bucket, Store } from '../../../src/embedded/influxdb/store.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
@@ -52,6 +52,19 @@ describe('Store', () => {
     expect(await content(second.store, second.bucket)).toEqual(expected);
     await write(second.store, second.bucket, 'm,t=x a=7 6');
     expect(await content(second.store, second.bucket)).toEqual({ ...expected, 'm,t=x a 6': 7 });
+  });
+
+  test('of a request with a bad line nothing is left: no point, no series, no type', async () => {
+    const { store, bucket } = await open(await temporaryFolder());
+    await write(store, bucket, 'm,t=x a=1 5');
+    const bad = 'm,t=x a=2 5\nm,t=x b=1i 5\nm,t=new a=1 5\nother f="text" 5\nm a=';
+    await expect(write(store, bucket, bad)).rejects.toThrow(LineProtocolError);
+    expect(await content(store, bucket)).toEqual({ 'm,t=x a 5': 1 });
+    expect(Array.from(store.series(bucket.id), ({ measurement }) => measurement)).toEqual(['m']);
+    const others = await write(store, bucket, 'm,t=x b=1.5 5\nm,t=new a=3 5\nother f=1.5 5');
+    expect(others.dropped).toBe(0);
+    const expected = { 'm,t=x a 5': 1, 'm,t=x b 5': 1.5, 'm,t=new a 5': 3, 'other f 5': 1.5 };
+    expect(await content(store, bucket)).toEqual(expected);
   });
 
   test('every type keeps its extremes', async () => {
