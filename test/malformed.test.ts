@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeEventHead, RecordedEvent } from '../src/adapters/journal/event-record.ts';
 import { ConfigError, loadConfig } from '../src/config.ts';
 import { receiptSchema } from '../src/core/firing.ts';
-import { segmentPieces } from '../src/storage/segmented-log.ts';
+import { segmentPieces } from '../src/storage/segment-file.ts';
 import { Random } from './campaign/random.ts';
 import { temporaryFolder } from './support/temporary.ts';
 

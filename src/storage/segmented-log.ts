@@ -1,40 +1,42 @@
 import { constants } from 'node:fs';
-import { copyFile, type FileHandle, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
-import { FogwhiskError } from '../core/errors.ts';
 import { syncDirectory } from './atomic-file.ts';
+import { type Chunk, RecentRecords } from './recent-records.ts';
+import {
+  HEADER_BYTES,
+  holeEnd,
+  type LogProblem,
+  MAX_RECORD_BYTES,
+  nextRecord,
+  type Position,
+  RECORD_HEADER_BYTES,
+  type RecordVisitor,
+  readRange,
+  recordEnd,
+  restOfHole,
+  SEGMENT_UNIT,
+  scanSegment,
+  segmentName,
+  segmentOf,
+  setAside,
+  wantedSpans,
+  writeCompacted,
+  writeHeader,
+} from './segment-file.ts';
+
+export { type LogProblem, type Position, type RecordVisitor, segmentOf } from './segment-file.ts';
 
 /**
- * An append-only, checksummed log in segment files, made durable by group commit. The site's journal,
+ * An append-only, checksummed log in segment files (segment-file.ts), made durable by group commit. The site's journal,
  * the embedded broker's queue and the embedded InfluxDB's write log are all kept in one of these.
- *
- * A segment file is an 8-byte header (`FWLG`, format version as u32le) and records; a record is its payload's
- * length (u32le, never 0), the payload's CRC-32 (u32le) and the payload. A compacted segment is a sparse file with the
- * records that are still wanted where they always were; where others were is a hole: 0xffffffff and its bytes (u32le).
  *
  * One write and fdatasync is in flight at a time; whatever is appended meanwhile forms the next commit.
  * A write that fails (disk full, I/O error) is repeated at the same place until it succeeds or the log is closed:
  * nobody is told "durable" in the meantime, and no restart is needed when the disk has room again.
  */
-
-/** Where a record starts: `segment * 2**32 + offset`, so positions sort in the order of appending. */
-export type Position = number;
-
-/** Something on disk that was not as it was written. `torn` is what a crash leaves and loses nothing that was durable. */
-export interface LogProblem {
-  readonly kind: 'torn' | 'damaged';
-  readonly file: string;
-  /** Byte range of the file that holds no valid record. */
-  readonly from: number;
-  readonly to: number;
-  /** For `damaged`: where the segment as found was copied to. */
-  readonly setAside?: string;
-}
-
-/** Takes a record, whose payload is the bytes of `data` from `from` to `to`. */
-export type RecordVisitor = (position: Position, data: Buffer, from: number, to: number) => void;
 
 export interface LogOptions {
   readonly directory: string;
@@ -54,19 +56,9 @@ export interface LogOptions {
   readonly onStall?: (error: Error | undefined) => void;
 }
 
-const MAGIC = 'FWLG';
-const VERSION = 1;
-const HEADER_BYTES = 8;
-/** What a record takes besides its payload. */
-export const RECORD_HEADER_BYTES = 8;
-const SEGMENT_UNIT = 2 ** 32;
 /** The unit of `stat`'s blocks. */
 const BLOCK_BYTES = 512;
 const STALL_RETRY_MS = 250;
-/** Records are gathered in memory of this size, which is much cheaper than a buffer each. */
-const CHUNK_BYTES = 64 * 1024;
-/** As many chunks are kept to be filled again. */
-const FREE_CHUNKS = 16;
 /** Records that are collected are read together up to this size, and as far as not more than that lies between two. */
 const COLLECT_BYTES = 256 * 1024;
 const COLLECT_GAP_BYTES = 16 * 1024;
@@ -77,12 +69,7 @@ const SMALL_COMMIT = 64;
 /** After so many small commits in a row lingering is tried; after each try in vain, twice as many, up to a bound. */
 const FIRST_TRY_AFTER = 8;
 const TRY_AFTER_MAX = 1_024;
-/** The largest payload; a larger length on disk is damage. */
-const MAX_RECORD_BYTES = 512 * 1024 * 1024;
-const HOLE = 0xffff_ffff;
 const NOTHING = new Uint8Array(0);
-/** How much may be read in vain in search of the record after a damaged one. */
-const MAX_SEARCH_BYTES = 256 * 1024 * 1024;
 
 interface Segment {
   readonly number: number;
@@ -90,14 +77,6 @@ interface Segment {
   bytes: number;
   /** What it takes on the disk less than that. */
   holes: number;
-}
-
-/** Memory in which a piece of a segment is gathered, and where that piece begins. */
-interface Chunk {
-  readonly data: Buffer;
-  readonly segment: Segment;
-  readonly offset: number;
-  used: number;
 }
 
 /** The part of a chunk that is to be written. */
@@ -119,11 +98,7 @@ export class SegmentedLog {
   #current: Segment;
   #bytes = 0;
   #pending: PendingWrite[] = [];
-  readonly #keepBytes: number;
-  /** What was appended last, oldest first; the next record is gathered in the last of them. */
-  #chunks: Chunk[] = [];
-  #chunkBytes = 0;
-  #freeChunks: Buffer[] = [];
+  readonly #recent: RecentRecords;
   #pendingBytes = 0;
   #waiters: Array<{ resolve: () => void; reject: (error: Error) => void }> = [];
   #committing: Promise<void> | undefined;
@@ -154,9 +129,9 @@ export class SegmentedLog {
       this.#bytes += segment.bytes - segment.holes;
     }
     this.#above = options.above ?? 0;
-    this.#keepBytes = options.keepBytes ?? 0;
+    this.#recent = new RecentRecords(options.keepBytes ?? 0);
     this.#current = segments.at(-1) ?? this.#addSegment(this.#above + 1);
-    this.#durableEnd = endOf(this.#current);
+    this.#durableEnd = endOfSegment(this.#current);
   }
 
   /**
@@ -236,7 +211,7 @@ export class SegmentedLog {
     const bytes = RECORD_HEADER_BYTES + payloadBytes;
     if (this.#current.bytes + bytes > this.#segmentBytes && this.#current.bytes > HEADER_BYTES) this.startSegment();
     const segment = this.#current;
-    const chunk = this.#chunkFor(segment, bytes);
+    const chunk = this.#recent.chunkFor(segment.number, segment.bytes, bytes);
     const { data, used: from } = chunk;
     const to = from + bytes;
     data.set(head, from + RECORD_HEADER_BYTES);
@@ -254,32 +229,6 @@ export class SegmentedLog {
     this.#pendingRecords += 1;
     this.#schedule();
     return segment.number * SEGMENT_UNIT + offset;
-  }
-
-  /** The chunk where a record of so many bytes goes. */
-  #chunkFor(segment: Segment, bytes: number): Chunk {
-    const last = this.#chunks.at(-1);
-    if (last?.segment === segment && last.used + bytes <= last.data.length) return last;
-    const data =
-      (bytes <= CHUNK_BYTES && this.#freeChunks.pop()) || Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bytes));
-    const chunk = { data, segment, offset: segment.bytes, used: 0 };
-    this.#chunks.push(chunk);
-    this.#chunkBytes += data.length;
-    return chunk;
-  }
-
-  /** Lets go of the oldest chunks that are durable, so far as there is more than is to be kept. */
-  #trimChunks(): void {
-    let gone = 0;
-    while (this.#chunkBytes > this.#keepBytes && gone < this.#chunks.length - 1) {
-      const chunk = this.#chunks[gone]!;
-      const { data } = chunk;
-      if (endOfChunk(chunk) > this.#durableEnd) break;
-      if (data.length === CHUNK_BYTES && this.#freeChunks.length < FREE_CHUNKS) this.#freeChunks.push(data);
-      this.#chunkBytes -= data.length;
-      gone += 1;
-    }
-    if (gone > 0) this.#chunks.splice(0, gone);
   }
 
   /** Resolves when everything appended before this call is on disk; rejects only if the log is closed before that. */
@@ -310,24 +259,12 @@ export class SegmentedLog {
    * where they are not, or none is durable.
    */
   recallFrom(from: Position, visit: RecordVisitor): Position | undefined {
-    const index = this.#chunks.findIndex((chunk) => endOfChunk(chunk) > from);
-    const chunk = this.#chunks[index];
-    if (!chunk) return undefined;
-    const start = startOfChunk(chunk);
-    const before = this.#chunks[index - 1];
-    if (from < start && (!before || endOfChunk(before) !== from)) return undefined;
-    const begin = Math.max(from, start);
-    const end = Math.min(endOfChunk(chunk), this.#durableEnd);
-    if (end <= begin) return undefined;
-    visitChunk(chunk, begin, end, visit);
-    return end;
+    return this.#recent.visitAfter(from, this.#durableEnd, visit);
   }
 
   /** Shows what was appended and is not durable yet; the bytes are good only until `visit` returns. */
   visitUndurable(visit: RecordVisitor): void {
-    for (const chunk of this.#chunks) {
-      visitChunk(chunk, Math.max(startOfChunk(chunk), this.#durableEnd), endOfChunk(chunk), visit);
-    }
+    this.#recent.visitFrom(this.#durableEnd, visit);
   }
 
   /**
@@ -342,7 +279,7 @@ export class SegmentedLog {
         index += 1;
         continue;
       }
-      const chunk = this.#chunks.findLast((each) => startOfChunk(each) <= first && first < endOfChunk(each));
+      const chunk = this.#recent.chunkAt(first);
       const source = chunk
         ? { data: chunk.data, offset: chunk.offset, end: chunk.used }
         : await this.#readTogether(positions, index);
@@ -426,12 +363,12 @@ export class SegmentedLog {
 
   #endOfSegment(number: number): Position {
     const segment = this.#segments.get(number);
-    return segment ? Math.min(endOf(segment), this.#durableEnd) : 0;
+    return segment ? Math.min(endOfSegment(segment), this.#durableEnd) : 0;
   }
 
   async #readFrom(from: Position, visit: RecordVisitor, maxBytes: number): Promise<Position> {
     const number = this.segmentNumbers.find(
-      (each) => endOf(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),
+      (each) => endOfSegment(this.#segments.get(each)!) > Math.max(from, each * SEGMENT_UNIT + HEADER_BYTES),
     );
     if (number === undefined || this.#durableEnd <= from) return from;
     const base = number * SEGMENT_UNIT;
@@ -477,40 +414,12 @@ export class SegmentedLog {
     if (!segment || segment === this.#current) return;
     const file = join(this.#directory, segmentName(number));
     const data = await readRange(await this.#handle(number), 0, segment.bytes);
-    const pieces: Array<{ from: number; to: number }> = [{ from: 0, to: HEADER_BYTES }];
-    for (let offset = HEADER_BYTES; offset < data.length; ) {
-      const hole = holeEnd(data, offset);
-      const end = hole ?? recordEnd(data, offset);
-      if (end === undefined) return;
-      if (hole === undefined && isWanted(data.subarray(offset + RECORD_HEADER_BYTES, end))) {
-        const last = pieces.at(-1)!;
-        if (last.to === offset) last.to = end;
-        else pieces.push({ from: offset, to: end });
-      }
-      offset = end;
-    }
-    const compacted = await open(`${file}.compacted`, 'w', 0o600);
-    try {
-      let kept = 0;
-      for (const [index, { from, to }] of pieces.entries()) {
-        await compacted.write(data, from, to - from, from);
-        kept += to - from;
-        const bytes = (pieces[index + 1]?.from ?? data.length) - to;
-        if (bytes === 0) continue;
-        const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
-        header.writeUInt32LE(HOLE, 0);
-        header.writeUInt32LE(bytes, 4);
-        await compacted.write(header, 0, RECORD_HEADER_BYTES, to);
-      }
-      await compacted.truncate(data.length);
-      await compacted.sync();
-      this.#bytes -= data.length - kept - segment.holes;
-      segment.holes = data.length - kept;
-    } finally {
-      await compacted.close();
-    }
-    await rename(`${file}.compacted`, file);
-    await syncDirectory(this.#directory);
+    const spans = wantedSpans(data, isWanted);
+    if (!spans) return;
+    await writeCompacted(file, data, spans);
+    const holes = data.length - spans.reduce((kept, { from, to }) => kept + to - from, 0);
+    this.#bytes -= holes - segment.holes;
+    segment.holes = holes;
     const old = this.#handles.get(number);
     this.#handles.delete(number);
     await old?.close();
@@ -599,9 +508,9 @@ export class SegmentedLog {
     this.#committing = this.#writeUntilDurable(writes).then(
       () => {
         const { chunk, to } = writes.at(-1)!;
-        this.#durableEnd = startOfChunk(chunk) + to;
+        this.#durableEnd = chunk.segment * SEGMENT_UNIT + chunk.offset + to;
         this.#pendingBytes -= bytes;
-        this.#trimChunks();
+        this.#recent.trim(this.#durableEnd);
         this.#commits += 1;
         for (const waiter of waiters) waiter.resolve();
       },
@@ -639,7 +548,7 @@ export class SegmentedLog {
 
   async #write(writes: readonly PendingWrite[]): Promise<void> {
     for (const [index, { chunk, from, to }] of writes.entries()) {
-      const handle = await this.#handle(chunk.segment.number);
+      const handle = await this.#handle(chunk.segment);
       for (let next = from; next < to; ) {
         next += (await handle.write(chunk.data, next, to - next, chunk.offset + next)).bytesWritten;
       }
@@ -653,14 +562,7 @@ export class SegmentedLog {
     if (!this.#segments.has(number)) throw new Error(`${segmentName(number)} is not in the log`);
     const handle = await open(join(this.#directory, segmentName(number)), constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
-      if ((await handle.stat()).size < HEADER_BYTES) {
-        const header = Buffer.alloc(HEADER_BYTES);
-        header.write(MAGIC, 0, 'latin1');
-        header.writeUInt32LE(VERSION, 4);
-        await handle.write(header, 0, HEADER_BYTES, 0);
-        await handle.datasync();
-        await syncDirectory(this.#directory);
-      }
+      if ((await handle.stat()).size < HEADER_BYTES) await writeHeader(handle, this.#directory);
     } catch (error) {
       await handle.close();
       throw error;
@@ -675,163 +577,12 @@ export class SegmentedLog {
   }
 }
 
-/** Visits a segment's records and returns where its next record goes; cuts a torn tail, sets damage aside. */
-async function scanSegment(
-  directory: string,
-  number: number,
-  isLast: boolean,
-  visit: (payload: Buffer, position: Position) => void,
-  onProblem: (problem: LogProblem) => void,
-): Promise<number> {
-  const file = join(directory, segmentName(number));
-  const size = (await stat(file)).size;
-  const handle = await open(file, 'r+');
-  try {
-    const data = await readRange(handle, 0, size);
-    const version = size >= HEADER_BYTES ? data.readUInt32LE(4) : VERSION;
-    const hasHeader = size >= HEADER_BYTES && data.toString('latin1', 0, 4) === MAGIC;
-    if (hasHeader && version > VERSION)
-      throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version, known: VERSION });
-
-    let end = HEADER_BYTES;
-    for (const piece of segmentPieces(data, hasHeader ? HEADER_BYTES : 0)) {
-      if (piece.kind === 'record') {
-        visit(piece.payload, number * SEGMENT_UNIT + piece.from);
-      } else if (piece.kind === 'tail' && isLast) {
-        const kept = Math.max(piece.from, hasHeader ? HEADER_BYTES : 0);
-        await handle.truncate(kept);
-        await handle.sync();
-        onProblem({ kind: 'torn', file, from: piece.from, to: size });
-        return Math.max(kept, HEADER_BYTES);
-      } else {
-        onProblem({ kind: 'damaged', file, from: piece.from, to: piece.to, setAside: await setAside(file) });
-      }
-      end = piece.to;
-    }
-    // A crash may have come between a write and its fdatasync; what is handed out from here on counts as durable.
-    if (isLast) await handle.datasync();
-    return Math.max(end, HEADER_BYTES);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A piece of a segment's bytes: a record, or what is none; `tail` where no record follows. */
-export type SegmentPiece = { readonly from: number; readonly to: number } & (
-  | { readonly kind: 'record'; readonly payload: Buffer }
-  | { readonly kind: 'damaged' | 'tail' }
-);
-
-/** The pieces of a segment's bytes from `offset` on, in order and without gaps but for holes. */
-export function* segmentPieces(data: Buffer, offset = HEADER_BYTES): Generator<SegmentPiece> {
-  for (let from = offset; from < data.length; ) {
-    const hole = holeEnd(data, from);
-    if (hole !== undefined) {
-      from = hole;
-      continue;
-    }
-    const end = recordEnd(data, from);
-    const next = end === undefined ? nextRecord(data, from + 1) : undefined;
-    const to = end ?? next ?? data.length;
-    if (end !== undefined) yield { kind: 'record', from, to, payload: data.subarray(from + RECORD_HEADER_BYTES, end) };
-    else yield { kind: next === undefined ? 'tail' : 'damaged', from, to };
-    from = to;
-  }
-}
-
-/** Keeps a damaged segment as it was found, for a person to look at. */
-async function setAside(file: string): Promise<string> {
-  const copy = `${file}.damaged-${Date.now()}`;
-  await copyFile(file, copy);
-  return copy;
-}
-
-async function readRange(handle: FileHandle, from: number, to: number): Promise<Buffer> {
-  const data = Buffer.allocUnsafe(Math.max(0, to - from));
-  for (let read = 0; read < data.length; ) {
-    const { bytesRead } = await handle.read(data, read, data.length - read, from + read);
-    if (bytesRead === 0) return data.subarray(0, read);
-    read += bytesRead;
-  }
-  return data;
+function endOfSegment({ number, bytes }: Segment): Position {
+  return number * SEGMENT_UNIT + bytes;
 }
 
 function copied(data: Buffer, from: number, to: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(to - from);
   data.copy(copy, 0, from, to);
   return copy;
-}
-
-/** The end of the valid record at `offset`, or undefined if there is none. */
-function recordEnd(data: Buffer, offset: number): number | undefined {
-  if (offset + RECORD_HEADER_BYTES > data.length) return undefined;
-  const length = data.readUInt32LE(offset);
-  const end = offset + RECORD_HEADER_BYTES + length;
-  if (length === 0 || length > MAX_RECORD_BYTES || end > data.length) return undefined;
-  return crc32(data.subarray(offset + RECORD_HEADER_BYTES, end)) === data.readUInt32LE(offset + 4) ? end : undefined;
-}
-
-/** The end of the hole at `offset`, or undefined if there is none. */
-function holeEnd(data: Buffer, offset: number): number | undefined {
-  if (offset + RECORD_HEADER_BYTES > data.length || data.readUInt32LE(offset) !== HOLE) return undefined;
-  const bytes = data.readUInt32LE(offset + 4);
-  return bytes >= RECORD_HEADER_BYTES ? offset + bytes : undefined;
-}
-
-/**
- * Where the hole ends that `offset` is in: it may have been between two holes before these became one. Undefined if it is
- * in none, or `data` does not tell.
- * @param isWhole whether `data` goes to the segment's end
- */
-function restOfHole(data: Buffer, offset: number, isWhole: boolean): number | undefined {
-  let end = offset;
-  while (end < data.length && data[end] === 0) end += 1;
-  if (end - offset < 4) return undefined; // it may be a length
-  if (end === data.length) return isWhole ? end : undefined;
-  for (let at = end - 3; at <= end; at++) if (recordEnd(data, at)) return at;
-  return undefined;
-}
-
-/** Where the first valid record at or after `from` is; `data.length` if it would take too long to tell. */
-function nextRecord(data: Buffer, from: number): number | undefined {
-  let searched = 0;
-  for (let offset = from; offset + RECORD_HEADER_BYTES < data.length; offset++) {
-    if (recordEnd(data, offset)) return offset;
-    // Bytes that look like a length cost a checksum over as many.
-    const length = data.readUInt32LE(offset);
-    if (offset + RECORD_HEADER_BYTES + length <= data.length) searched += length;
-    if (searched > MAX_SEARCH_BYTES) return data.length;
-  }
-  return undefined;
-}
-
-function visitChunk(chunk: Chunk, from: Position, to: Position, visit: RecordVisitor): void {
-  const start = startOfChunk(chunk);
-  const { data } = chunk;
-  for (let offset = from - start; offset < to - start; ) {
-    const end = offset + RECORD_HEADER_BYTES + data.readUInt32LE(offset);
-    visit(start + offset, data, offset + RECORD_HEADER_BYTES, end);
-    offset = end;
-  }
-}
-
-function startOfChunk({ segment, offset }: Chunk): Position {
-  return segment.number * SEGMENT_UNIT + offset;
-}
-
-function endOfChunk(chunk: Chunk): Position {
-  return startOfChunk(chunk) + chunk.used;
-}
-
-function endOf({ number, bytes }: Segment): Position {
-  return number * SEGMENT_UNIT + bytes;
-}
-
-/** The segment that a position is in. */
-export function segmentOf(position: Position): number {
-  return Math.floor(position / SEGMENT_UNIT);
-}
-
-function segmentName(number: number): string {
-  return `${String(number).padStart(10, '0')}.log`;
 }
