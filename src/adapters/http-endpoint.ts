@@ -103,6 +103,8 @@ export class HttpEndpoint {
       sent.once('timeout', () => (answer ?? sent).destroy(failure('ETIMEDOUT', 'the server is silent')));
       sent.once('response', (response) => {
         answer = response;
+        // Who has answered before it has read the body gets no more of it: the memory may serve for another request then.
+        response.once('end', () => sent.writableFinished || sent.destroy());
         resolve(response);
       });
       // Also what comes after the answer, which its reader is told as well.

@@ -100,6 +100,21 @@ test('what is given up is gone at the server, too', async () => {
   await expect(endpoint.ask('GET', '/', { signal: giveUp.signal })).rejects.toMatchObject({ code: 'ABORT_ERR' });
 });
 
+test('a server that answers before it has read the body gets no more of it', async () => {
+  let closed: Promise<unknown> | undefined;
+  const letters = new Set<string>();
+  const { endpoint } = await start((request, response) => {
+    closed = new Promise((resolve) => request.socket.once('close', resolve));
+    response.end('{}');
+    request.on('data', (chunk: Buffer) => letters.add(String.fromCharCode(chunk[0]!)));
+  });
+  const body = Buffer.alloc(64 * 1024 * 1024, 'a');
+  expect(await endpoint.ask('POST', '/', { body })).toMatchObject({ status: 200, body: {} });
+  body.fill('b');
+  await closed;
+  expect([...letters]).toEqual(['a']);
+});
+
 test('connections are used again, no more than allowed, and closed when they have been idle', async () => {
   const sockets = new Set<Socket>();
   const { endpoint } = await start(

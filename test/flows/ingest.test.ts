@@ -13,14 +13,19 @@ const log = pino({ level: 'silent' });
 
 class FakePlatform implements Platform {
   answer: FireAnswer = { kind: 'accepted', activationId: 'x' };
+  /** What every answer waits for. */
+  answered: Promise<unknown> = Promise.resolve();
   readonly bodies: string[] = [];
+  readonly triggers: string[] = [];
 
-  fire(_trigger: string, payload: Buffer): Promise<FireAnswer> {
+  async fire(trigger: string, payload: Buffer): Promise<FireAnswer> {
     if (this.answer.kind === 'accepted') {
       const { messages } = JSON.parse(payload.toString()) as { messages: Array<{ body: string }> };
       this.bodies.push(...messages.map(({ body }) => body));
+      this.triggers.push(trigger);
     }
-    return Promise.resolve(this.answer);
+    await this.answered;
+    return this.answer;
   }
 
   limits(): Promise<undefined> {
@@ -30,6 +35,13 @@ class FakePlatform implements Platform {
   outcome(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
+}
+
+function registrationsOf(rows: object[]) {
+  return mqttRegistrations(
+    rows.map((row) => mqttRegistrationSchema.parse(row)),
+    'trigger',
+  );
 }
 
 async function site(directory: string, rows: object[], platform = new FakePlatform()) {
@@ -49,11 +61,7 @@ async function site(directory: string, rows: object[], platform = new FakePlatfo
     receiptTimeoutMs: 1_000,
     onObstacle: () => {},
   });
-  const registrations = mqttRegistrations(
-    rows.map((row) => mqttRegistrationSchema.parse(row)),
-    'trigger',
-  );
-  const ingest = new Ingest(registrations, {
+  const ingest = new Ingest(registrationsOf(rows), {
     broker: () => broker,
     journal,
     fire,
@@ -101,6 +109,30 @@ describe('Ingest', () => {
     expect(second.journal.parked.list({ code: 'REGISTRATION_GONE' })).toHaveLength(500);
     await second.journal.close();
   }, 60_000);
+
+  it('fires nothing twice that was under way when its registration changed, twice in a row', async () => {
+    const rows = (trigger: string) => [{ topic: 'a', trigger }, { topic: 'b' }];
+    const { journal, broker, platform, ingest } = await site(await temporaryFolder(), rows('first'));
+    let answer = () => {};
+    platform.answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const bodies = Array.from({ length: 200 }, (_, n) => String(n));
+    for (const [n, body] of bodies.slice(0, 100).entries()) await broker.send('a', body, n + 1);
+    await expect.poll(() => platform.bodies.length).toBe(100);
+    ingest.apply(registrationsOf(rows('second')));
+    ingest.apply(registrationsOf(rows('third')));
+    for (const [n, body] of bodies.slice(100).entries()) await broker.send('a', body, n + 101);
+    // What came later to another registration is fired, so these could be.
+    await broker.send('b', 'other', 300);
+    await expect.poll(() => platform.bodies).toContain('other');
+    answer();
+    await expect.poll(() => journal.books.get('a')?.confirmed).toBe(200);
+    expect(platform.bodies.toSorted()).toEqual([...bodies, 'other'].toSorted());
+    expect(new Set(platform.triggers)).toEqual(new Set(['first', 'trigger', 'third']));
+    await ingest.stop(1_000);
+    await journal.close();
+  });
 
   it('fires all, once, from a disk that can not be read at times', async () => {
     const { journal, broker, platform, ingest } = await site(await temporaryFolder(), [{ topic: 'a' }]);
