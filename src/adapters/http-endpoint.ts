@@ -3,7 +3,7 @@ import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import type { SecureContext } from 'node:tls';
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Below what servers keep: a connection that the other side closes just now fails the request that was sent into it. */
+/** Shorter than servers keep a connection: who closes it just when the next request comes had better be us. */
 const KEEP_ALIVE_MS = 4_000;
 
 export interface HttpEndpointOptions {
@@ -49,6 +49,10 @@ export class HttpEndpoint {
   readonly #options: HttpEndpointOptions;
   readonly #server: RequestOptions;
   readonly #request: typeof request;
+  readonly #connected: 'connect' | 'secureConnect';
+  /** Ends each request that is under way. */
+  readonly #ends = new Set<() => void>();
+  #isClosed = false;
 
   constructor(options: HttpEndpointOptions) {
     const { url, secureContext, connections = Number.POSITIVE_INFINITY, keepAliveMs = KEEP_ALIVE_MS } = options;
@@ -58,6 +62,7 @@ export class HttpEndpoint {
     this.basePath = pathname.replace(/\/+$/, '');
     this.#options = options;
     this.#request = isSecure ? secureRequest : request;
+    this.#connected = isSecure ? 'secureConnect' : 'connect';
     this.#server = {
       // An IPv6 address stands in brackets only within a URL.
       hostname: hostname.replace(/^\[|\]$/g, ''),
@@ -69,7 +74,7 @@ export class HttpEndpoint {
   /**
    * Sends a request and reads the whole answer.
    * @throws Error with the `code` of Node.js' where there is no whole answer: `ETIMEDOUT` for a server that is silent,
-   *   `EMSGSIZE` for an answer that is too large
+   *   `EMSGSIZE` for an answer that is too large, `ABORT_ERR` for what was given up
    */
   async ask(method: string, path: string, options: HttpRequest = {}): Promise<HttpAnswer> {
     const answer = await this.open(method, path, options);
@@ -81,6 +86,7 @@ export class HttpEndpoint {
     const timeout = answerTimeoutMs ?? this.#options.answerTimeoutMs;
     const user = auth ?? this.#options.auth;
     return new Promise((resolve, reject) => {
+      if (signal?.aborted || this.#isClosed) throw givenUp();
       const sent = this.#request({
         ...this.#server,
         method,
@@ -92,15 +98,26 @@ export class HttpEndpoint {
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         timeout,
-        ...(signal && { signal }),
       });
       let answer: IncomingMessage | undefined;
+      const fail = (error: Error) => {
+        reject(error); // at once: a request that waits for a connection would tell it only when it has one
+        (answer ?? sent).destroy(error);
+      };
+      const giveUp = () => fail(givenUp());
+      signal?.addEventListener('abort', giveUp);
+      this.#ends.add(giveUp);
+      sent.once('close', () => {
+        signal?.removeEventListener('abort', giveUp);
+        this.#ends.delete(giveUp);
+        reject(failure('ECONNRESET', 'the connection was closed without an answer'));
+      });
       sent.once('socket', (socket) => {
         if (!socket.connecting) return;
         socket.setTimeout(CONNECT_TIMEOUT_MS);
-        socket.once('connect', () => socket.setTimeout(timeout));
+        socket.once(this.#connected, () => socket.setTimeout(timeout));
       });
-      sent.once('timeout', () => (answer ?? sent).destroy(failure('ETIMEDOUT', 'the server is silent')));
+      sent.once('timeout', () => fail(failure('ETIMEDOUT', 'the server is silent')));
       sent.once('response', (response) => {
         answer = response;
         // Who has answered before it has read the body gets no more of it: the memory may serve for another request then.
@@ -127,8 +144,10 @@ export class HttpEndpoint {
     return jsonOf(Buffer.concat(chunks, bytes).toString());
   }
 
-  /** Ends what is under way, and the connections. */
+  /** Ends what is under way, and the connections; what comes later fails. */
   close(): void {
+    this.#isClosed = true;
+    for (const end of [...this.#ends]) end();
     (this.#server.agent as Agent).destroy();
   }
 }
@@ -139,6 +158,10 @@ function jsonOf(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function givenUp(): Error {
+  return failure('ABORT_ERR', 'the request was given up');
 }
 
 function failure(code: string, message: string): Error {

@@ -173,7 +173,7 @@ export class Fire {
     const payload = firingPayload(firing, site, callbacks(batchId, registration), this.#parts.injected(registration));
     const answer = await platform.fire(trigger, payload, signal, auth);
     if (answer.kind !== 'accepted') return answer;
-    // After that answer nothing reads it any more (adapters/http-endpoint.ts); of any other one can't be sure.
+    // Of any other answer one can't be sure that nothing reads it any more.
     releasePayload(payload);
     const all: Outcome = { kind: 'settled', settlement: { ...emptySettlement(), confirmed: [...firing.events] } };
     // The predecessor's actions know no receipts, and those of readings pass over what tells of the connection.

@@ -34,7 +34,7 @@ export interface Platform {
 
   /**
    * Fires a trigger (`NAME`, or `/NAMESPACE/NAME`) with a payload of JSON text. Never throws for what the network or the
-   * platform does.
+   * platform does. Once it has accepted, the payload's memory is not read any more.
    * @param auth the key (UUID:KEY) to fire with; the site's own where absent
    */
   fire(trigger: string, payload: Buffer, signal: AbortSignal, auth?: string): Promise<FireAnswer>;

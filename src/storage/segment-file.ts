@@ -62,6 +62,7 @@ export async function writeHeader(handle: FileHandle, directory: string): Promis
   await handle.datasync();
   await syncDirectory(directory);
 }
+
 /** Visits a segment's records and returns where its next record goes; cuts a torn tail, sets damage aside. */
 export async function scanSegment(
   directory: string,
@@ -152,12 +153,17 @@ export function wantedSpans(data: Buffer, isWanted: (payload: Buffer) => boolean
   return spans;
 }
 
-/** Replaces a segment's file by one with holes around the spans, with all of it or nothing after a crash. */
-export async function writeCompacted(file: string, data: Buffer, spans: readonly Span[]): Promise<void> {
+/**
+ * Replaces a segment's file by one with holes around the spans; a crash leaves the one or the other.
+ * @returns the bytes of the holes
+ */
+export async function writeCompacted(file: string, data: Buffer, spans: readonly Span[]): Promise<number> {
+  let kept = 0;
   const compacted = await open(`${file}.compacted`, 'w', 0o600);
   try {
     for (const [index, { from, to }] of spans.entries()) {
       await compacted.write(data, from, to - from, from);
+      kept += to - from;
       const bytes = (spans[index + 1]?.from ?? data.length) - to;
       if (bytes === 0) continue;
       const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
@@ -172,6 +178,7 @@ export async function writeCompacted(file: string, data: Buffer, spans: readonly
   }
   await rename(`${file}.compacted`, file);
   await syncDirectory(dirname(file));
+  return data.length - kept;
 }
 
 /** Keeps a damaged segment as it was found, for a person to look at. */

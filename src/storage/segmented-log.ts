@@ -416,8 +416,7 @@ export class SegmentedLog {
     const data = await readRange(await this.#handle(number), 0, segment.bytes);
     const spans = wantedSpans(data, isWanted);
     if (!spans) return;
-    await writeCompacted(file, data, spans);
-    const holes = data.length - spans.reduce((kept, { from, to }) => kept + to - from, 0);
+    const holes = await writeCompacted(file, data, spans);
     this.#bytes -= holes - segment.holes;
     segment.holes = holes;
     const old = this.#handles.get(number);

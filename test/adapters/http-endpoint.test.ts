@@ -100,6 +100,28 @@ test('what is given up is gone at the server, too', async () => {
   await expect(endpoint.ask('GET', '/', { signal: giveUp.signal })).rejects.toMatchObject({ code: 'ABORT_ERR' });
 });
 
+test('what is given up is gone also within its answer, and while it waits for a connection', async () => {
+  const giveUp = new AbortController();
+  const { endpoint } = await start((_, response) => void response.write('{'), { connections: 1 });
+  const reading = endpoint.bodyOf(await endpoint.open('GET', '/', { signal: giveUp.signal }));
+  const waiting = endpoint.ask('GET', '/', { signal: giveUp.signal });
+  const others = [endpoint.ask('GET', '/'), endpoint.ask('GET', '/')];
+  giveUp.abort();
+  for (const each of [reading, waiting]) await expect(each).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  endpoint.close();
+  for (const each of others) await expect(each).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  await expect(endpoint.ask('GET', '/')).rejects.toMatchObject({ code: 'ABORT_ERR' });
+});
+
+test('a server that changes the protocol unasked has not answered', async () => {
+  const { server, endpoint } = await start(() => undefined);
+  server.removeAllListeners('request');
+  server.on('connection', (socket) =>
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n'),
+  );
+  await expect(endpoint.ask('GET', '/')).rejects.toMatchObject({ code: 'ECONNRESET' });
+});
+
 test('a server that answers before it has read the body gets no more of it', async () => {
   let closed: Promise<unknown> | undefined;
   const letters = new Set<string>();

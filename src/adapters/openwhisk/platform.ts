@@ -6,6 +6,8 @@ import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
 
 const CONNECTIONS = 8;
 const ANSWER_TIMEOUT_MS = 30_000;
+/** A site with few readings need not connect for each firing. */
+const KEEP_ALIVE_MS = 30_000;
 /** An activation record holds its trigger's payload. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** The platform has this built in and tells it nowhere (openwhisk: 1 MB per activation payload). */
@@ -29,6 +31,7 @@ export class OpenwhiskPlatform implements Platform {
       auth,
       secureContext,
       connections: CONNECTIONS,
+      keepAliveMs: KEEP_ALIVE_MS,
       answerTimeoutMs: ANSWER_TIMEOUT_MS,
       maxAnswerBytes: MAX_ANSWER_BYTES,
     });

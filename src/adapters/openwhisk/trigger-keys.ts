@@ -3,7 +3,8 @@ import type { ResolvedTrigger, TriggerKeys } from '../../ports/trigger-keys.ts';
 import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
 
 const ANSWER_TIMEOUT_MS = 10_000;
-const MAX_ANSWER_BYTES = 1024 * 1024;
+/** A trigger has 1 MB of parameters at most, and as much of annotations. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 /** Asks OpenWhisk about keys by using them. */
 export class OpenwhiskTriggerKeys implements TriggerKeys {

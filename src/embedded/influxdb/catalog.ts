@@ -150,12 +150,12 @@ export class Catalog {
   ): Accepted {
     const bucket = this.#series.get(bucketId)!;
     const created: KnownSeries[] = [];
-    const typed: NewType[] = [];
+    const decided: Decided[] = [];
     let dropped = 0;
     let reason = '';
     try {
       for (const point of points) {
-        const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement), typed);
+        const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement), decided);
         if (objection !== undefined) {
           dropped++;
           reason ||= objection;
@@ -177,17 +177,20 @@ export class Catalog {
       }
     } catch (error) {
       for (const series of created) this.#remove(series);
-      for (const { types, field } of typed) types.delete(field);
+      for (const { measurement, field } of decided) {
+        const types = bucket.types.get(measurement)!;
+        types.delete(field);
+        if (types.size === 0) bucket.types.delete(measurement);
+      }
       throw error;
     }
     return { created, dropped, reason };
   }
 }
 
-/** A field's type that was not known. */
-interface NewType {
-  /** The types of the measurement's fields. */
-  readonly types: Map<string, ValueType>;
+/** A field whose type a request decides. */
+interface Decided {
+  readonly measurement: string;
   readonly field: string;
 }
 
@@ -198,7 +201,7 @@ interface NewType {
 function objectionTo(
   { series: { measurement }, fields }: Point,
   types: Map<string, ValueType>,
-  typed: NewType[],
+  decided: Decided[],
 ): string | undefined {
   if (fields.every(({ key }) => key === 'time')) {
     return `invalid field name: input field "time" on measurement "${measurement}" is invalid`;
@@ -215,7 +218,7 @@ function objectionTo(
     if (type === undefined) {
       const own = detached(field.key);
       types.set(own, field.type);
-      typed.push({ types, field: own });
+      decided.push({ measurement, field: own });
     } else if (type !== field.type) {
       return `field type conflict: input field ${JSON.stringify(field.key)} on measurement ${JSON.stringify(measurement)} is type ${field.type}, already exists as type ${type}`;
     }

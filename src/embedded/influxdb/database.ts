@@ -165,6 +165,11 @@ function chunkOf(types: DuckDBType[], columns: DuckDBValue[][]): DuckDBDataChunk
 async function append(connection: DuckDBConnection, table: string, chunks: readonly DuckDBDataChunk[]): Promise<void> {
   if (chunks.length === 0) return;
   const appender = await connection.createAppender(table);
-  for (const chunk of chunks) appender.appendDataChunk(chunk);
-  appender.closeSync();
+  try {
+    for (const chunk of chunks) appender.appendDataChunk(chunk);
+    appender.closeSync();
+  } catch (error) {
+    appender.clear(); // or it would write the rest when it is collected
+    throw error;
+  }
 }

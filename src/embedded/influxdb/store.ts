@@ -175,21 +175,30 @@ export class Store {
   async write(bucketId: string, points: Iterable<Point>): Promise<{ dropped: number; reason: string }> {
     if (this.#writeLog.stalledBy) throw new StoreUnavailable(this.#writeLog.stalledBy.message);
     if (this.#waiting.rows > MAX_WAITING_ROWS) throw new StoreUnavailable('the database can not be written');
-    const seq = this.#nextSeq;
-    const rows = this.#rows;
-    rows.clear();
-    const { created, dropped, reason } = this.#catalog.accept(bucketId, points, (series, time, value) => {
-      this.#note(series, time, seq + rows.count, seq);
-      rows.add(series, time, value);
-    });
-    if (rows.count > 0) {
-      const record = rows.record(seq, created);
-      this.#writeLog.append(record);
-      this.#wait(seq, record, created, rows.count);
-      this.#scheduleFlush();
-      await this.#writeLog.durable();
-    }
+    const { rows, dropped, reason } = this.#take(bucketId, points);
+    if (rows > 0) await this.#writeLog.durable();
     return { dropped, reason };
+  }
+
+  /** Brings points into the write log. */
+  #take(bucketId: string, points: Iterable<Point>): { rows: number; dropped: number; reason: string } {
+    const encoder = this.#rows;
+    try {
+      const { created, dropped, reason } = this.#catalog.accept(bucketId, points, (series, time, value) =>
+        encoder.add(series, time, value),
+      );
+      const rows = encoder.count;
+      if (rows > 0) {
+        const seq = this.#nextSeq;
+        const record = encoder.record(seq, created);
+        this.#writeLog.append(record);
+        this.#wait(seq, record, created, rows);
+        this.#scheduleFlush();
+      }
+      return { rows, dropped, reason };
+    } finally {
+      encoder.clear();
+    }
   }
 
   /**
@@ -305,19 +314,20 @@ export class Store {
     const known = created.filter(({ bucket }) => this.#catalog.bucketById(bucket));
     for (const series of known) this.#catalog.addSeries(series);
     this.#wait(seq, Buffer.from(record), known, rows);
+  }
+
+  /** Takes up a record that is in the write log. */
+  #wait(seq: number, record: Buffer, created: readonly Series[], rows: number): void {
+    this.#nextSeq = seq + rows;
+    this.#waiting.records.push({ seq, record });
+    this.#waiting.rows += rows;
+    this.#waiting.created.push(...created);
     let next = seq;
     decodeRows(record, (id, _type, time) => {
       const series = this.#catalog.seriesById(id);
       if (series) this.#note(series, time, next, seq);
       next++;
     });
-  }
-
-  #wait(seq: number, record: Buffer, created: readonly Series[], rows: number): void {
-    this.#nextSeq = seq + rows;
-    this.#waiting.records.push({ seq, record });
-    this.#waiting.rows += rows;
-    this.#waiting.created.push(...created);
   }
 
   /** Remembers the time of a point, or that its series may hold one twice. */

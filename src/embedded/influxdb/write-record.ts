@@ -29,7 +29,7 @@ export class RowEncoder {
     return this.#rows;
   }
 
-  /** Begins with a new request. */
+  /** Lets go of the rows. */
   clear(): void {
     if (this.#buffer.length > USUAL_BYTES) this.#buffer = Buffer.allocUnsafe(USUAL_BYTES);
     this.#bytes = 0;

@@ -57,13 +57,15 @@ describe('Store', () => {
   test('of a request with a bad line nothing is left: no point, no series, no type', async () => {
     const { store, bucket } = await open(await temporaryFolder());
     await write(store, bucket, 'm,t=x a=1 5');
-    const bad = 'm,t=x a=2 5\nm,t=x b=1i 5\nm,t=new a=1 5\nother f="text" 5\nm a=';
+    const bad = 'm,t=x a=2 5\nm,t=x a=2 9\nm,t=x b=1i 5\nm,t=new a=1 5\nother f="text" 5\nm a=';
     await expect(write(store, bucket, bad)).rejects.toThrow(LineProtocolError);
-    expect(await content(store, bucket)).toEqual({ 'm,t=x a 5': 1 });
+    await write(store, bucket, 'm,t=x a=3 7'); // overwrites nothing
+    expect(await content(store, bucket)).toEqual({ 'm,t=x a 5': 1, 'm,t=x a 7': 3 });
     expect(Array.from(store.series(bucket.id), ({ measurement }) => measurement)).toEqual(['m']);
+    expect(await rowsOf(store, 'repeated')).toBe(0);
     const others = await write(store, bucket, 'm,t=x b=1.5 5\nm,t=new a=3 5\nother f=1.5 5');
     expect(others.dropped).toBe(0);
-    const expected = { 'm,t=x a 5': 1, 'm,t=x b 5': 1.5, 'm,t=new a 5': 3, 'other f 5': 1.5 };
+    const expected = { 'm,t=x a 5': 1, 'm,t=x a 7': 3, 'm,t=x b 5': 1.5, 'm,t=new a 5': 3, 'other f 5': 1.5 };
     expect(await content(store, bucket)).toEqual(expected);
   });
 
