@@ -1,6 +1,6 @@
 // Builds what Node.js runs: dist/ from src/ by tsc, and each action to one file by esbuild. Run by `npm ci` (prepare).
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -10,6 +10,9 @@ const tsc = spawnSync(
   { stdio: 'inherit' },
 );
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+
+// npx links to it, and makes it executable only when it does so for the first time.
+chmodSync(join('dist', 'main.js'), 0o755);
 
 // Programs that the embedded OpenWhisk starts as they are.
 cpSync(join('src', 'embedded', 'openwhisk', 'runtimes'), join('dist', 'embedded', 'openwhisk', 'runtimes'), {

@@ -18,6 +18,11 @@ const PORTS = {
 };
 
 describe('the package', () => {
+  it('has a command that runs as it was built, for npx links to it in a checkout', async () => {
+    const { stdout } = await run(join(ROOT, 'dist/main.js'), ['--version']);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
   it('starts a site from an empty folder, and ends it', async () => {
     const folder = await temporaryFolder();
     // dist/ is built already; `prepare` would build it for all tests anew.
