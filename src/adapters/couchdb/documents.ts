@@ -156,7 +156,7 @@ export class CouchdbDocuments implements Documents {
     const body = await this.#endpoint.bodyOf(answer).catch((error) => {
       throw this.#unreachable(error);
     });
-    if (body === undefined) throw new CenterError("CouchDB can't be used (its answer is no JSON)");
+    if (body === undefined) throw this.#unreachable(new SyntaxError('no JSON'));
     return { status, body: body as Record<string, unknown> };
   }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
 import { certificateProblem } from '../../core/certificate-problem.ts';
 import type { FireAnswer, Platform, PlatformLimits } from '../../ports/platform.ts';
-import { type HttpAnswer, HttpEndpoint } from '../http-endpoint.ts';
+import { type HttpAnswer, HttpEndpoint, jsonOf } from '../http-endpoint.ts';
 
 const CONNECTIONS = 8;
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -64,7 +64,7 @@ export class OpenwhiskPlatform implements Platform {
     const until = performance.now() + timeoutMs;
     const trigger = await this.#activation(activationId, until, signal);
     // Each line tells of one rule; without any the platform could not keep its books, which says nothing.
-    const rules = trigger?.logs.map((line) => parseObject(line) ?? {}) ?? [];
+    const rules = trigger?.logs.map((line) => asObject(jsonOf(line)) ?? {}) ?? [];
     if (rules.length === 0) return undefined;
     for (const rule of rules) {
       if (rule.success !== true || typeof rule.activationId !== 'string') return 'failed';
@@ -124,14 +124,6 @@ function outcomeOf({ status, headers, body }: HttpAnswer): FireAnswer {
 function stringMember(body: unknown, name: string): string | undefined {
   const value = asObject(body)?.[name];
   return typeof value === 'string' ? value : undefined;
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    return asObject(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
 }
 
 function asObject(value: unknown): Record<string, unknown> | undefined {
