@@ -84,7 +84,7 @@ describe('the clean-up', () => {
     const left = join(folder, 'fcre', 'a', '.x.part');
     await writeFile(left, 'left');
     await utimes(left, 1_000, 1_000);
-    const listing = () => run('ls', ['-lRa', '--full-time', folder]).then(({ stdout }) => stdout);
+    const listing = () => run('ls', ['-lRA', '--full-time', folder]).then(({ stdout }) => stdout);
     const before = await listing();
     const dry = await cleanUp(request(store, { isDryRun: true }));
     expect(await listing()).toBe(before);
