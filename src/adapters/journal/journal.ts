@@ -1,42 +1,33 @@
-import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { FogwhiskError } from '../../core/errors.ts';
-import { type Books, type Event, emptyBooks, type Fate } from '../../core/event.ts';
+import type { Books, Event, Fate } from '../../core/event.ts';
 import { digestOf, REMEMBERED_PACKETS, Redeliveries } from '../../core/redeliveries.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
 import { type LogProblem, type RecordVisitor, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
+import { booksOf, ClosedBooks } from './closed-books.ts';
 import { brokerNumber, encodeEventHead, flagsOf, RecordedEvent, sequenceOf } from './event-record.ts';
+import { FatesFiles, fatesFile } from './fates-files.ts';
 import { KnownKeys } from './known-keys.ts';
 import { encodePacketNotes, readPacketNotes } from './packet-notes.ts';
 import { ParkedEvents } from './parked-events.ts';
 import { SegmentFates } from './segment-fates.ts';
+import { selfCheck } from './self-check.ts';
 
 /**
  * The journal on disk:
  *
  *     events/0000000001.log     events in the order of their arrival (storage/segmented-log.ts)
- *     events/0000000001.fates   what became of them (segment-fates.ts)
+ *     events/0000000001.fates   what became of them (segment-fates.ts, fates-files.ts)
  *     packets                   the last messages' packets, but for those of the newest segments (packet-notes.ts)
- *     closed.json               the books and keys of segments that are gone, and which one is being removed
+ *     closed.json               the books and keys of segments that are gone, and which one is being removed (closed-books.ts)
  *     parked/                   parked events (parked-events.ts)
  *
  * A segment whose events are all settled is added to closed.json and removed; segments go in any order, so an event
  * that waits long holds back its own segment only, and of that, when it is some segments old, little more than itself.
  */
-
-interface ClosedBooks {
-  readonly version: 1;
-  nextSequence: number;
-  lastReceivedAt: string;
-  /** A segment that these books include already, though its files may still be there. */
-  removing: number | null;
-  books: Record<string, Books>;
-  /** Digests of the keys of settled events, the newest last. */
-  keys?: readonly string[];
-}
 
 export interface FileJournalOptions {
   readonly directory: string;
@@ -56,7 +47,6 @@ const UNCOMPACTED_SEGMENTS = 4;
 /** Of the newest events, so that they need not be read from the disk when they are fired. */
 const KEPT_BYTES = 4 * 1024 * 1024;
 const BOOKS_RETRY_MS = 500;
-const VERSION = 1;
 
 export class FileJournal implements Journal {
   readonly parked: ParkedEvents;
@@ -69,10 +59,7 @@ export class FileJournal implements Journal {
   readonly #books = new Map<string, Books>();
   readonly #redeliveries: Map<number, Redeliveries>;
   readonly #keys: KnownKeys;
-  readonly #files = new Map<number, FileHandle>();
-  /** Fates not yet written, by segment. */
-  #unwritten = new Map<number, Buffer[]>();
-  #writing: Promise<void> | undefined;
+  readonly #fates: FatesFiles;
   #current: number;
   /** The last segment that `packets` knows. */
   #notedUpTo = 0;
@@ -83,7 +70,6 @@ export class FileJournal implements Journal {
   #stopped = false;
   #expiring: Promise<void> | undefined;
   #parkedTaken: Promise<unknown> = Promise.resolve();
-  #closedWritten: Promise<void> = Promise.resolve();
 
   private constructor(
     options: FileJournalOptions,
@@ -95,7 +81,7 @@ export class FileJournal implements Journal {
     damage: readonly string[],
   ) {
     this.#redeliveries = redeliveries;
-    this.#keys = new KnownKeys(closed.keys ?? []);
+    this.#keys = new KnownKeys(closed.state.keys);
     this.damage = damage;
     this.#options = options;
     this.#events = events;
@@ -103,9 +89,15 @@ export class FileJournal implements Journal {
     this.#closed = closed;
     this.parked = parked;
     this.#current = events.currentSegment;
-    this.#nextSequence = closed.nextSequence;
-    this.#lastReceivedAt = BigInt(closed.lastReceivedAt);
-    for (const [registration, books] of Object.entries(closed.books)) addBooks(this.#booksOf(registration), books);
+    this.#fates = new FatesFiles({
+      folder: join(options.directory, 'events'),
+      log: options.log,
+      // Only a full disk at the stop fails here; the segment is then removed by the next start.
+      onWritten: (segment) => this.#removeIfSettled(segment).catch(() => undefined),
+    });
+    this.#nextSequence = closed.state.nextSequence;
+    this.#lastReceivedAt = closed.state.lastReceivedAt;
+    for (const [registration, books] of closed.all) addBooks(this.#booksOf(registration), books);
     for (const fates of segments.values()) {
       for (const digest of fates.keys) this.#keys.add(digest);
       for (const registration of fates.registrations())
@@ -121,7 +113,7 @@ export class FileJournal implements Journal {
     const { directory, log } = options;
     const eventsFolder = join(directory, 'events');
     await mkdir(eventsFolder, { recursive: true });
-    const closed = await readClosedBooks(join(directory, 'closed.json'));
+    const closed = await ClosedBooks.read(join(directory, 'closed.json'));
     if (closed.removing !== null) await removeSegmentFiles(eventsFolder, closed.removing);
 
     const segments = new Map<number, SegmentFates>();
@@ -231,7 +223,8 @@ export class FileJournal implements Journal {
     const books = this.#booksOf(registration);
     books.received += 1;
     books.deduplicated += 1;
-    this.#write(this.#current, this.#segments.get(this.#current)!.addCopy(registration));
+    const fates = this.#segments.get(this.#current)!;
+    this.#fates.write(this.#current, fates, fates.addCopy(registration));
   }
 
   #append(event: MarkedEvent, receivedAt: bigint, marks: { redriven?: boolean }): number {
@@ -350,7 +343,7 @@ export class FileJournal implements Journal {
     const rows = ids.flatMap((id) => this.parked.row(id) ?? []);
     await this.parked.remove(rows.map(({ id }) => id));
     for (const { registration } of rows) {
-      for (const books of [this.#booksOf(registration), this.#closedBooksOf(registration)]) {
+      for (const books of [this.#booksOf(registration), this.#closed.of(registration)]) {
         books.parked -= 1;
         books.expired += 1;
       }
@@ -381,66 +374,19 @@ export class FileJournal implements Journal {
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
-  /**
-   * Counts the events that are not settled in the log itself, a segment at a time, and compares the books with that.
-   * @returns what differs, as sentences
-   */
-  async selfCheck(): Promise<string[]> {
-    const differences: string[] = [];
-    for (const [number, fates] of [...this.#segments]) {
-      if (!this.#isWhole(number)) continue;
-      const held: Array<{ sequence: number; registration: string }> = [];
-      await this.#events.readSegment(number, (...record) => {
-        const { sequence, registration } = new RecordedEvent(...record);
-        held.push({ sequence, registration });
-      });
-      if (!this.#isWhole(number)) continue;
-      // From here on nothing comes in between.
-      const counted = new Map<string, number>();
-      for (const { sequence, registration } of held) {
-        if (!fates.isSettled(sequence)) counted.set(registration, (counted.get(registration) ?? 0) + 1);
-      }
-      for (const registration of fates.registrations()) {
-        const { pending } = fates.booksOf(registration);
-        const found = counted.get(registration) ?? 0;
-        if (pending !== found)
-          differences.push(
-            `${registration}: ${pending} pending in segment ${number} by the books, ${found} in the log`,
-          );
-      }
-    }
-    const sums = new Map(
-      Object.entries(this.#closed.books).map(([registration, books]) => [registration, books.received]),
-    );
-    for (const fates of this.#segments.values()) {
-      for (const registration of fates.registrations())
-        sums.set(registration, (sums.get(registration) ?? 0) + fates.booksOf(registration).received);
-    }
-    for (const [registration, { received, confirmed, pending, parked, expired, deduplicated }] of this.#books) {
-      if (received !== confirmed + pending + parked + expired + deduplicated)
-        differences.push(`${registration}: ${received} received are not the sum of their fates`);
-      if (received !== (sums.get(registration) ?? 0))
-        differences.push(
-          `${registration}: ${received} received by the books, ${sums.get(registration) ?? 0} by the segments`,
-        );
-    }
-    return differences;
-  }
-
-  /** Whether a segment is there, closed and durable. */
-  #isWhole(number: number): boolean {
-    return this.#segments.has(number) && number < segmentOf(this.#events.durableEnd);
+  /** What differs between the books and the log, as sentences. */
+  selfCheck(): Promise<string[]> {
+    return selfCheck({ events: this.#events, segments: this.#segments, closed: this.#closed.all, books: this.#books });
   }
 
   /** Writes what is settled and closes; nothing may be appended afterwards. */
   async close(): Promise<void> {
     this.#stopped = true;
-    await this.#writing;
-    await this.#writeFates();
+    await this.#fates.flushed();
     await this.#removal;
+    await this.#fates.close();
     await this.#events.close();
     await this.parked.close();
-    for (const file of this.#files.values()) await file.close();
     await this.#writeClosed().catch((error: Error) => {
       this.#options.log.warn(
         { reason: error.message },
@@ -470,66 +416,8 @@ export class FileJournal implements Journal {
       const books = this.#booksOf(registration);
       books.pending -= count;
       books[fate] += count;
-      this.#write(segment, record);
+      this.#fates.write(segment, fates, record);
     }
-  }
-
-  #write(segment: number, record: Buffer): void {
-    this.#segments.get(segment)!.unwritten += 1;
-    const records = this.#unwritten.get(segment);
-    if (records) records.push(record);
-    else this.#unwritten.set(segment, [record]);
-    this.#writing ??= this.#writeFates().finally(() => {
-      this.#writing = undefined;
-    });
-  }
-
-  /** Writes waiting fates, then removes segments that are settled by them. */
-  async #writeFates(): Promise<void> {
-    while (this.#unwritten.size > 0) {
-      const batch = this.#unwritten;
-      this.#unwritten = new Map();
-      for (const [segment, records] of batch) {
-        const fates = this.#segments.get(segment);
-        if (!fates) continue; // its books are closed, and its files gone
-        await this.#appendFates(segment, Buffer.concat(records)).then(
-          () => {
-            fates.unwritten -= records.length;
-          },
-          (error: Error) => {
-            // Not written means fired again after a restart: harmless, but said.
-            this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
-          },
-        );
-        // Only a full disk at the stop fails here; the segment is then removed by the next start.
-        await this.#removeIfSettled(segment).catch(() => undefined);
-      }
-    }
-  }
-
-  async #appendFates(segment: number, records: Buffer): Promise<void> {
-    const file = await this.#fatesHandle(segment);
-    const { size } = await file.stat();
-    try {
-      await file.appendFile(records);
-    } catch (error) {
-      // Later records would be out of reach behind half a one.
-      await file.truncate(size);
-      throw error;
-    }
-  }
-
-  async #fatesHandle(segment: number): Promise<FileHandle> {
-    const known = this.#files.get(segment);
-    if (known) return known;
-    const file = await open(fatesFile(join(this.#options.directory, 'events'), segment), 'a', 0o600);
-    const raced = this.#files.get(segment);
-    if (raced) {
-      await file.close();
-      return raced;
-    }
-    this.#files.set(segment, file);
-    return file;
   }
 
   #sealCurrent(next: number): void {
@@ -547,7 +435,7 @@ export class FileJournal implements Journal {
     const fates = this.#segments.get(segment);
     if (!fates || this.#stopped) return;
     fates.hasSummary = true;
-    this.#write(segment, fates.summary());
+    this.#fates.write(segment, fates, fates.summary());
   }
 
   /** Lets go of the settled events of segments that a few others hold back. */
@@ -557,7 +445,7 @@ export class FileJournal implements Journal {
       if (unsettled === 0 || unsettled * 2 > fates.kept || fates.unwritten > 0) continue;
       // What is let go of must be known as settled after a crash too.
       const settled = fates.settledNow();
-      await (await this.#fatesHandle(number)).datasync();
+      await this.#fates.sync(number);
       await this.#events.compact(number, (payload) => !settled(sequenceOf(payload)));
       fates.kept = unsettled;
       this.#wakeWaiters();
@@ -593,13 +481,12 @@ export class FileJournal implements Journal {
       if (this.#notedUpTo < number) await this.#untilWritten(() => this.#notePackets(number));
       this.#segments.delete(number);
       for (const registration of fates.registrations()) {
-        addBooks(this.#closedBooksOf(registration), fates.booksOf(registration));
+        addBooks(this.#closed.of(registration), fates.booksOf(registration));
       }
       for (const digest of fates.keys) this.#keys.retire(digest);
       this.#closed.removing = number;
       await this.#untilWritten(() => this.#writeClosed());
-      await this.#files.get(number)?.close();
-      this.#files.delete(number);
+      await this.#fates.release(number);
       await this.#events.removeSegment(number);
       await removeSegmentFiles(join(this.#options.directory, 'events'), number);
       this.#wakeWaiters();
@@ -644,41 +531,25 @@ export class FileJournal implements Journal {
     }
   }
 
-  /** One write at a time; each writes what holds when its turn comes. */
   #writeClosed(): Promise<void> {
-    const written = this.#closedWritten.then(() => {
-      Object.assign(this.#closed, {
-        nextSequence: this.#nextSequence,
-        lastReceivedAt: this.#lastReceivedAt.toString(),
-        keys: this.#keys.retired,
-      });
-      return writeFileAtomically(join(this.#options.directory, 'closed.json'), JSON.stringify(this.#closed));
-    });
-    this.#closedWritten = written.catch(() => undefined);
-    return written;
+    return this.#closed.write(() => ({
+      nextSequence: this.#nextSequence,
+      lastReceivedAt: this.#lastReceivedAt,
+      keys: this.#keys.retired,
+    }));
   }
 
   /** A redriven event that is fired for another registration than it came for counts as received there. */
   #moveReceived(from: string, to: string): void {
-    for (const books of [this.#booksOf(from), this.#closedBooksOf(from)]) books.received -= 1;
-    for (const books of [this.#booksOf(to), this.#closedBooksOf(to)]) books.received += 1;
+    for (const books of [this.#booksOf(from), this.#closed.of(from)]) books.received -= 1;
+    for (const books of [this.#booksOf(to), this.#closed.of(to)]) books.received += 1;
     // The segment of its new place takes the parked one off the books of `to`.
-    this.#closedBooksOf(from).parked -= 1;
-    this.#closedBooksOf(to).parked += 1;
-  }
-
-  #closedBooksOf(registration: string): Books {
-    this.#closed.books[registration] ??= emptyBooks();
-    return this.#closed.books[registration];
+    this.#closed.of(from).parked -= 1;
+    this.#closed.of(to).parked += 1;
   }
 
   #booksOf(registration: string): Books {
-    let books = this.#books.get(registration);
-    if (!books) {
-      books = emptyBooks();
-      this.#books.set(registration, books);
-    }
-    return books;
+    return booksOf(this.#books, registration);
   }
 }
 
@@ -731,26 +602,10 @@ function report(problem: LogProblem, log: Logger): void {
   }
 }
 
-async function readClosedBooks(file: string): Promise<ClosedBooks> {
-  try {
-    const closed = JSON.parse(await readFile(file, 'utf8')) as ClosedBooks;
-    if (closed.version > VERSION)
-      throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version: closed.version, known: VERSION });
-    return closed;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return { version: VERSION, nextSequence: 1, lastReceivedAt: '0', removing: null, books: {} };
-  }
-}
-
 async function removeSegmentFiles(folder: string, number: number): Promise<void> {
   for (const file of [`${String(number).padStart(10, '0')}.log`, fatesFile('', number)]) {
     await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
     });
   }
-}
-
-function fatesFile(folder: string, number: number): string {
-  return join(folder, `${String(number).padStart(10, '0')}.fates`);
 }

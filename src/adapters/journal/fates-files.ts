@@ -1,0 +1,105 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { SegmentFates } from './segment-fates.ts';
+
+export interface FatesFilesOptions {
+  readonly folder: string;
+  readonly log: Logger;
+  /** Called when all that was waiting for a segment's file is written, or could not be. */
+  readonly onWritten: (segment: number) => Promise<void>;
+}
+
+/** The files of what became of events, one beside each segment. What comes during a write goes together with the next. */
+export class FatesFiles {
+  readonly #options: FatesFilesOptions;
+  readonly #files = new Map<number, FileHandle>();
+  readonly #waiting = new Map<number, { fates: SegmentFates; records: Buffer[] }>();
+  #appending: Promise<void> = Promise.resolve();
+  #written: Promise<void> | undefined;
+
+  constructor(options: FatesFilesOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a record to a segment's file, soon. */
+  write(segment: number, fates: SegmentFates, record: Buffer): void {
+    fates.unwritten += 1;
+    const waiting = this.#waiting.get(segment);
+    if (waiting) waiting.records.push(record);
+    else this.#waiting.set(segment, { fates, records: [record] });
+    this.#written ??= this.#writeAll();
+  }
+
+  /** Makes durable what a segment's file has. */
+  async sync(segment: number): Promise<void> {
+    await (await this.#file(segment)).datasync();
+  }
+
+  /** Lets go of a segment's file, which is to be removed: what waits for it is not written any more. */
+  async release(segment: number): Promise<void> {
+    this.#waiting.delete(segment);
+    await this.#appending;
+    await this.#files.get(segment)?.close();
+    this.#files.delete(segment);
+  }
+
+  /** Resolves when nothing waits to be written. */
+  async flushed(): Promise<void> {
+    await this.#written;
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#files.values()) await file.close();
+  }
+
+  async #writeAll(): Promise<void> {
+    for (;;) {
+      const [next] = this.#waiting;
+      if (!next) break;
+      const [segment, { fates, records }] = next;
+      this.#waiting.delete(segment);
+      this.#appending = this.#append(segment, Buffer.concat(records)).then(
+        () => {
+          fates.unwritten -= records.length;
+        },
+        (error: Error) => {
+          // Not written means fired again after a restart: harmless, but said.
+          this.#options.log.warn({ reason: error.message }, 'what was settled cannot be written down');
+        },
+      );
+      await this.#appending;
+      await this.#options.onWritten(segment);
+    }
+    this.#written = undefined; // at once: what comes from here on is written by another round
+  }
+
+  async #append(segment: number, records: Buffer): Promise<void> {
+    const file = await this.#file(segment);
+    const { size } = await file.stat();
+    try {
+      await file.appendFile(records);
+    } catch (error) {
+      // Later records would be out of reach behind half a one.
+      await file.truncate(size);
+      throw error;
+    }
+  }
+
+  async #file(segment: number): Promise<FileHandle> {
+    const known = this.#files.get(segment);
+    if (known) return known;
+    const file = await open(fatesFile(this.#options.folder, segment), 'a', 0o600);
+    const raced = this.#files.get(segment);
+    if (raced) {
+      await file.close();
+      return raced;
+    }
+    this.#files.set(segment, file);
+    return file;
+  }
+}
+
+export function fatesFile(folder: string, segment: number): string {
+  return join(folder, `${String(segment).padStart(10, '0')}.fates`);
+}
