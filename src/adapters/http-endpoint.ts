@@ -114,8 +114,9 @@ export class HttpEndpoint {
       });
       sent.once('socket', (socket) => {
         if (!socket.connecting) return;
-        socket.setTimeout(CONNECT_TIMEOUT_MS);
-        socket.once(this.#connected, () => socket.setTimeout(timeout));
+        const unreached = () => fail(failure('ETIMEDOUT', 'the server cannot be reached'));
+        const connecting = setTimeout(unreached, CONNECT_TIMEOUT_MS);
+        for (const end of [this.#connected, 'close']) socket.once(end, () => clearTimeout(connecting));
       });
       sent.once('timeout', () => fail(failure('ETIMEDOUT', 'the server is silent')));
       sent.once('response', (response) => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { HttpEndpoint, type HttpEndpointOptions } from '../../src/adapters/http-endpoint.ts';
 
@@ -62,6 +62,20 @@ test('a server that is silent, before its answer or within it, is not waited for
   );
   await expect(endpoint.ask('GET', '/before')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   await expect(endpoint.ask('GET', '/within')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+});
+
+test('a server that takes the connection and never shakes hands is not waited for, whatever its answer may take', async () => {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const endpoint = new HttpEndpoint({ url, answerTimeoutMs: 0, maxAnswerBytes: 1_000 });
+  onTestFinished(() => {
+    endpoint.close();
+    server.close();
+  });
+  const closed = once(server, 'connection').then(([socket]) => once((socket as Socket).resume(), 'close'));
+  await expect(endpoint.ask('GET', '/')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  await closed;
 });
 
 test('where a request says so, a server may be silent for long', async () => {

@@ -53,6 +53,8 @@ export interface Accepted {
   readonly reason: string;
 }
 
+type ValueVisitor = (series: KnownSeries, time: bigint, value: Value) => void;
+
 const MAX_STRING_BYTES = 1_048_576;
 
 interface BucketSeries {
@@ -143,48 +145,53 @@ export class Catalog {
    * @param visit called with each value that is to be stored
    * @throws what `points` throws; then nothing of the request is left here
    */
-  accept(
-    bucketId: string,
-    points: Iterable<Point>,
-    visit: (series: KnownSeries, time: bigint, value: Value) => void,
-  ): Accepted {
-    const bucket = this.#series.get(bucketId)!;
+  accept(bucketId: string, points: Iterable<Point>, visit: ValueVisitor): Accepted {
+    const { types } = this.#series.get(bucketId)!;
     const created: KnownSeries[] = [];
     const decided: Decided[] = [];
     let dropped = 0;
     let reason = '';
     try {
       for (const point of points) {
-        const objection = objectionTo(point, innerMap(bucket.types, point.series.measurement), decided);
-        if (objection !== undefined) {
+        const objection = objectionTo(point, innerMap(types, point.series.measurement), decided);
+        if (objection === undefined) {
+          this.#place(bucketId, point, created, visit);
+        } else {
           dropped++;
           reason ||= objection;
-          continue;
-        }
-        let fields = bucket.byKey.get(point.series.canonical);
-        for (const { key, type, value } of point.fields) {
-          if (key === 'time') continue;
-          let series = fields?.get(key);
-          if (!series) {
-            const { measurement, tags } = point.series;
-            const field = detached(key);
-            series = this.addSeries({ id: this.#nextId, bucket: bucketId, measurement, field, type, tags });
-            fields = bucket.byKey.get(point.series.canonical);
-            created.push(series);
-          }
-          visit(series, point.time, value);
         }
       }
     } catch (error) {
       for (const series of created) this.#remove(series);
       for (const { measurement, field } of decided) {
-        const types = bucket.types.get(measurement)!;
-        types.delete(field);
-        if (types.size === 0) bucket.types.delete(measurement);
+        const ofMeasurement = types.get(measurement)!;
+        ofMeasurement.delete(field);
+        if (ofMeasurement.size === 0) types.delete(measurement);
       }
       throw error;
     }
     return { created, dropped, reason };
+  }
+
+  /** Shows each value of a point with its series, which is made where it is new. */
+  #place(
+    bucket: string,
+    { series: { measurement, tags, canonical }, fields, time }: Point,
+    created: KnownSeries[],
+    visit: ValueVisitor,
+  ): void {
+    const { byKey } = this.#series.get(bucket)!;
+    let known = byKey.get(canonical);
+    for (const { key, type, value } of fields) {
+      if (key === 'time') continue;
+      let series = known?.get(key);
+      if (!series) {
+        series = this.addSeries({ id: this.#nextId, bucket, measurement, field: detached(key), type, tags });
+        known = byKey.get(canonical);
+        created.push(series);
+      }
+      visit(series, time, value);
+    }
   }
 }
 
