@@ -54,7 +54,7 @@ describe("a site's side of the center", () => {
 
     await center.startAgain();
     await expect
-      .poll(() => open.status(), { timeout: 20_000 })
+      .poll(() => open.status())
       .toMatchObject({
         registrations: { connected: true },
         parameters: { connected: true },
@@ -67,8 +67,8 @@ describe("a site's side of the center", () => {
     const center = await Center.start();
     const [one, two] = [await openSite(center, '1'), await openSite(center, '2')];
     for (const { open } of [one, two]) {
-      await expect.poll(() => open.status().registrations.connected, { timeout: 20_000 }).toBe(true);
-      await expect.poll(() => open.status().parameters.connected, { timeout: 20_000 }).toBe(true);
+      await expect.poll(() => open.status().registrations.connected).toBe(true);
+      await expect.poll(() => open.status().parameters.connected).toBe(true);
     }
     const names = ({ told }: typeof one) => told.last!.map(({ name }) => name);
     await center.put('topic_listeners', { _id: 'all', trigger: '/guest/a', topic: 'a' });
@@ -77,13 +77,13 @@ describe("a site's side of the center", () => {
     await center.put('parameters', { _id: '*', values: { influx_bucket: 'for all' } });
     await center.put('parameters', { _id: '2', values: { influx_bucket: 'for two' } });
     await expect
-      .poll(() => [names(one), names(two)], { timeout: 2_000 })
+      .poll(() => [names(one), names(two)])
       .toEqual([
         ['test', 'all', 'mine'],
         ['test', 'all'],
       ]);
     await expect
-      .poll(() => [one.open.parameters().influx_bucket, two.open.parameters().influx_bucket], { timeout: 2_000 })
+      .poll(() => [one.open.parameters().influx_bucket, two.open.parameters().influx_bucket])
       .toEqual(['for all', 'for two']);
     await expect.poll(() => one.open.status().problems).toEqual([expect.stringMatching(/^bad: .*trigger/)]);
   });

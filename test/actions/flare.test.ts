@@ -147,7 +147,7 @@ describe('a step', () => {
   test('of a runner that is gone is run again when its lease is over, and a runner that lost it pushes nothing', async () => {
     const slow = step('flare-slow', { config: { runs, seconds: 3.5, openwhisk: {} } });
     const running = fire(slow, 'b');
-    await vi.waitFor(async () => expect(await ran()).toHaveLength(1), 5_000);
+    await vi.waitFor(async () => expect(await ran()).toHaveLength(1), 20_000);
     // as if the runner had been out for longer than its lease
     const document = await stateOf('flare-slow');
     const headers = { authorization: `Basic ${Buffer.from(`${state.username}:${state.password}`).toString('base64')}` };

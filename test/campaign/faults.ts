@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { kill } from '../support/processes.ts';
 import type { HttpFault } from './http-link.ts';
 import type { Ledger } from './ledger.ts';
 import type { Program } from './program.ts';
@@ -122,12 +123,18 @@ function runtimesKilled(host: Program): FaultKind {
     parts: [host.name],
     seconds: [0, 0],
     begin() {
-      if (host.pid === undefined) return;
-      const children = readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'latin1').trim().split(' ');
-      for (const pid of children.filter(isRuntime)) process.kill(Number(pid), 'SIGKILL');
+      for (const pid of childrenOf(host).filter(isRuntime)) kill(Number(pid));
     },
     heal() {},
   };
+}
+
+function childrenOf({ pid }: Program): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ');
+  } catch {
+    return []; // it has just ended
+  }
 }
 
 function isRuntime(pid: string): boolean {

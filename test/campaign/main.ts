@@ -66,7 +66,7 @@ async function campaign(site: Site): Promise<boolean> {
   const { kinds, skipped } = faultKinds(site, ledger);
   const plan = planFaults(kinds, count, seconds - WARM_UP_S, new Random(seed));
   const publishers = new Publishers(site.brokerPort, rate, ledger);
-  const books = new BooksWatch(() => site.ask<SiteStatus>('/status').catch(() => undefined));
+  const books = new BooksWatch(() => site.ask<SiteStatus>('/status', 2_000).catch(() => undefined));
   publishers.start();
   say(`publishing ${rate} readings/s; ${count} faults in ${seconds} s, seed ${seed}`);
   await sleep(WARM_UP_S * 1_000);
@@ -76,6 +76,7 @@ async function campaign(site: Site): Promise<boolean> {
     await sleep(fault.at * 1_000 - (performance.now() - faultsFrom));
     return run(fault, books);
   });
+  for (const fault of faults) fault.catch(() => undefined); // told where all are awaited
   await sleep((seconds - WARM_UP_S) * 1_000);
   await publishers.stop(30_000);
   const outcomes = await Promise.all(faults);

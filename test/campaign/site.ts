@@ -38,7 +38,7 @@ export interface Site {
   /** Steps the provider's clock; undefined where libfaketime is not installed. */
   readonly setClock: ((offsetSeconds: number) => Promise<void>) | undefined;
   /** What the provider answers to a GET. @throws Error if it doesn't answer, or not 200 */
-  readonly ask: <T>(path: string) => Promise<T>;
+  readonly ask: <T>(path: string, timeoutMs?: number) => Promise<T>;
   /** Ends everything; `keep` leaves the files to be looked at. */
   close(keep: boolean): Promise<void>;
 }
@@ -146,10 +146,10 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
     },
   );
 
-  const ask = async <T>(path: string) => {
+  const ask = async <T>(path: string, timeoutMs = 30_000) => {
     const response = await fetch(`http://127.0.0.1:${providerPort}${path}`, {
       headers: { authorization: `Bearer ${PROVIDER_TOKEN}` },
-      signal: AbortSignal.timeout(2_000),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     if (!response.ok) throw new Error(`${path} is answered ${response.status}`);
     return (await response.json()) as T;
@@ -178,7 +178,8 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
     if (options.influxdb === 'influxd') await setUpInfluxd(influx.url);
     await answering(`http://127.0.0.1:${openwhiskPort}/`);
     await provider.start();
-    const isConnected = async () => (await ask<SiteStatus>('/status').catch(() => undefined))?.broker === 'connected';
+    const isConnected = async () =>
+      (await ask<SiteStatus>('/status', 2_000).catch(() => undefined))?.broker === 'connected';
     await until(isConnected, 'the provider is not connected to the broker');
   } catch (error) {
     await close(true);

@@ -71,7 +71,7 @@ test("a user's file becomes a further action on the trigger, and stays one", asy
   const records = async () =>
     (await openwhisk(site, 'activations?name=Count&docs=true')) as Array<{ response: { result: unknown } }>;
   await expect
-    .poll(async () => (await records()).map(({ response }) => response.result), { timeout: 10_000 })
+    .poll(async () => (await records()).map(({ response }) => response.result))
     .toEqual([{ version: 2, window: { from: '2024-03-09T00:00:00.000Z', to: '2024-03-10T00:00:00.000Z' } }]);
   await expect(fogwhisk(site, 'action', 'add', file, '--on', 'nothing')).rejects.toMatchObject({
     stderr: expect.stringContaining('no trigger nothing') as string,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { connectAsync } from 'mqtt';
 import pino from 'pino';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { type ReplayOptions, replay } from '../../src/cli/replay.ts';
 import { type EmbeddedBroker, startBroker } from '../../src/embedded/broker/broker.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -75,7 +75,7 @@ describe('replay', () => {
     });
     expect(result).toEqual({ published: 3, acknowledged: 3, skippedRows: 3 });
     const ids = { device_fingerprint: 8394527, datacenter_id: 'north' };
-    await vi.waitFor(() => expect(received).toHaveLength(3));
+    await expect.poll(() => received).toHaveLength(3);
     expect(received).toEqual([
       { wtr_0: 28.778, 'wtr ,1': -0.001, flag: 1, ...ids, time: '2018-08-29T00:00:00Z' },
       { flag: 2, ...ids, time: '2018-08-29T00:10:00.123456789Z' },
@@ -92,7 +92,7 @@ describe('replay', () => {
     const broker = await start(await temporaryFolder());
     const received = await listen(broker);
     await replayText('a,at\n1,2020-01-01T00:00:00Z\n', { brokerUrl: broker.url, timeColumn: 'at' });
-    await vi.waitFor(() => expect(received).toEqual([{ a: 1, time: '2020-01-01T00:00:00Z' }]));
+    await expect.poll(() => received).toEqual([{ a: 1, time: '2020-01-01T00:00:00Z' }]);
     await expect(replayText('a,b\n', { brokerUrl: broker.url, timeColumn: 'at' })).rejects.toMatchObject({
       code: 'CSV_UNUSABLE',
       message: expect.stringMatching(/line 1: there is no column "at" \(there are a, b\)/) as string,
@@ -114,11 +114,11 @@ describe('replay', () => {
     const received = await listen(broker);
     const rows = Array.from({ length: 3_000 }, (_, index) => `2020-01-01T00:00:00Z,${index}`);
     const replayed = replayText(['t,a', ...rows].join('\n'), { brokerUrl: broker.url, rate: 3_000 });
-    await vi.waitFor(() => expect(received.length).toBeGreaterThan(100), 10_000);
+    await expect.poll(() => received.length).toBeGreaterThan(100);
     await broker.close();
     await start(dataDir, { port: broker.port });
     expect((await replayed).result).toEqual({ published: 3_000, acknowledged: 3_000, skippedRows: 0 });
-    await vi.waitFor(() => expect(new Set(received.map(({ a }) => a)).size).toBe(3_000), 10_000);
+    await expect.poll(() => new Set(received.map(({ a }) => a)).size).toBe(3_000);
   });
 
   test('an abort ends it, and the result says how far it came', async () => {
@@ -126,7 +126,7 @@ describe('replay', () => {
     const abort = new AbortController();
     const text = `t,a\n${'2020-01-01T00:00:00Z,1\n'.repeat(1_000)}`;
     const replayed = replayText(text, { brokerUrl: broker.url, rate: 10, signal: abort.signal });
-    await vi.waitFor(() => expect(broker.stats().clients).toBe(1));
+    await expect.poll(() => broker.stats().clients).toBe(1);
     abort.abort();
     expect((await replayed).result.published).toBeLessThan(1_000);
   });
@@ -169,7 +169,7 @@ describe('replay', () => {
       out: new PassThrough(),
     });
     expect(result).toEqual({ published: 7_406, acknowledged: 7_406, skippedRows: 0 });
-    await vi.waitFor(() => expect(received).toHaveLength(7_406), 10_000);
+    await expect.poll(() => received).toHaveLength(7_406);
     const numbers = received.reduce((sum, reading) => sum + Object.keys(reading).length - 3, 0);
     expect(numbers).toBe(170_688);
     expect(received[0]).toMatchObject({ time: '2018-08-29T00:00:00Z', wtr_0: 28.778, do_mgl_5: -0.065 });

@@ -1,6 +1,6 @@
 import { connectAsync } from 'mqtt';
 import pino from 'pino';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { startStation, topicFor } from '../../src/cli/station.ts';
 import { startBroker } from '../../src/embedded/broker/broker.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -46,7 +46,7 @@ test('publishes a buoy and a room sensor at once and then every interval, also a
     intervalMs: 60_000,
     log,
   });
-  await vi.waitFor(() => expect(received).toHaveLength(2));
+  await expect.poll(() => received).toHaveLength(2);
   await station.stop();
   expect(received[0]).toMatchObject({
     wtr_0: expect.any(Number) as number,
@@ -70,12 +70,12 @@ test('publishes a buoy and a room sensor at once and then every interval, also a
     intervalMs: 20,
     log,
   });
-  await vi.waitFor(() => expect(received.length).toBeGreaterThan(8));
+  await expect.poll(() => received.length).toBeGreaterThan(8);
   expect(received.at(-1)!.datacenter_id).toBe('x');
   await broker.close();
   await start(dataDir, broker.port);
   const before = received.length;
-  await vi.waitFor(() => expect(received.length).toBeGreaterThan(before + 4), 5_000);
+  await expect.poll(() => received.length).toBeGreaterThan(before + 4);
   await frequent.stop();
 });
 

@@ -36,16 +36,14 @@ describe('the parameters of a site', () => {
     const folder = await temporaryFolder();
     const [one, two] = [await startSite(center, '1', folder), await startSite(center, '2', folder)];
     expect(one.current()).toEqual({ influx_url: 'http://default', datacenter_id: '1', pinned: 'by the ConfigMap' });
-    await expect
-      .poll(() => [one.state, two.state], { timeout: 10_000 })
-      .toMatchObject([{ connected: true }, { connected: true }]);
+    await expect.poll(() => [one.state, two.state]).toMatchObject([{ connected: true }, { connected: true }]);
 
     await center.put(DATABASE, { _id: '*', values: { influx_url: 'http://all', pinned: 'by the center' } });
     const secrets = { influx_token: sealedParameter('planted-token', '1', 'influx_token', seal) };
     await center.put(DATABASE, { _id: '1', values: { influx_url: 'http://one' }, secrets });
     const wanted = { influx_url: 'http://one', influx_token: 'planted-token', pinned: 'by the ConfigMap' };
-    await expect.poll(() => one.current(), { timeout: 2_000 }).toMatchObject(wanted);
-    await expect.poll(() => two.current(), { timeout: 2_000 }).toMatchObject({ influx_url: 'http://all' });
+    await expect.poll(() => one.current()).toMatchObject(wanted);
+    await expect.poll(() => two.current()).toMatchObject({ influx_url: 'http://all' });
     expect(two.current()).not.toHaveProperty('influx_token');
 
     await one.stop();
@@ -59,7 +57,7 @@ describe('the parameters of a site', () => {
   it('leave out what can not be opened, and say so', async () => {
     const center = await Center.start();
     const site = await startSite(center, '1', await temporaryFolder());
-    await expect.poll(() => site.state.connected, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => site.state.connected).toBe(true);
     const foreign = sealedParameter('x', '*', 'token', new Seal(['another']));
     await center.put(DATABASE, { _id: '*', values: { a: 1 }, secrets: { token: foreign } });
     await expect.poll(() => site.current()).toMatchObject({ a: 1 });

@@ -44,11 +44,11 @@ describeWith(['mosquitto_pub', 'mosquitto_sub'], "the embedded broker with Mosqu
   test.each(['0', '1', '2'])('QoS %s, live', async (qos) => {
     const { broker, access } = await start();
     const subscriber = subscribe(access, '-t', 'lake/+', '-q', qos, '-C', '2');
-    await vi.waitFor(() => expect(broker.stats().sessions).toBe(1));
+    await expect.poll(() => broker.stats().sessions).toBe(1);
     await vi.waitFor(async () => {
       await publish(access, '-t', 'lake/a', '-m', 'hello', '-q', qos);
       expect(subscriber.lines).toContain(`lake/a ${qos} 0 hello`);
-    });
+    }, 10_000);
     await publish(access, '-t', 'lake/b', '-m', 'bye', '-q', qos);
     expect(await subscriber.ended).toEqual([0, null]);
   });
@@ -79,9 +79,9 @@ describeWith(['mosquitto_pub', 'mosquitto_sub'], "the embedded broker with Mosqu
       '1',
       '--will-retain',
     );
-    await vi.waitFor(() => expect(broker.stats().sessions).toBe(1));
+    await expect.poll(() => broker.stats().sessions).toBe(1);
     const subscriber = subscribe(access, '-t', 'state', '-q', '1', '-C', '2');
-    await vi.waitFor(() => expect(subscriber.lines).toEqual(['state 1 1 on']));
+    await expect.poll(() => subscriber.lines).toEqual(['state 1 1 on']);
     sick.kill();
     await subscriber.ended;
     expect(subscriber.lines).toEqual(['state 1 1 on', 'state 1 0 off']);

@@ -36,6 +36,8 @@ describe('the package', () => {
       '--no-audit',
       '--no-fund',
       '--prefer-offline',
+      '--fetch-retries=5',
+      '--fetch-retry-mintimeout=1000',
       join(folder, tarball!),
     ]);
 

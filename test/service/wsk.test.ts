@@ -68,9 +68,7 @@ describeWith(['wsk'], 'wsk', () => {
     expect(await ok('trigger', 'fire', 'addReadingToDbTrigger', '-p', 'body', 'reading')).toMatch(
       /^ok: triggered .* with id [0-9a-f]{32}\n$/,
     );
-    await expect
-      .poll(() => ok('activation', 'list'), { timeout: 10_000 })
-      .toMatch(/success +guest\/addReadingToDb:0\.0\.1/);
+    await expect.poll(() => ok('activation', 'list')).toMatch(/success +guest\/addReadingToDb:0\.0\.1/);
     expect(await ok('activation', 'logs', '--last')).toMatch(/ stdout: got reading\n$/);
     expect(JSON.parse(await ok('activation', 'result', '--last'))).toEqual({ stored: true });
     await ok('rule', 'delete', 'addReadingToDbRule', '-i');
@@ -227,9 +225,7 @@ describe('the openwhisk client', () => {
     const fired = (await client.triggers.invoke({ name: 'tr', params: { z: 3 } })) as unknown as {
       activationId: string;
     };
-    await expect
-      .poll(async () => (await client.activations.list({ name: 'pk/act' })).length, { timeout: 10_000 })
-      .toBe(2);
+    await expect.poll(async () => (await client.activations.list({ name: 'pk/act' })).length).toBe(2);
     const record = await client.activations.get({ name: fired.activationId });
     expect(JSON.parse(record.logs![0]!)).toMatchObject({ success: true, rule: 'guest/ru', action: 'guest/pk/act' });
     const feed = (await client.feeds.create({

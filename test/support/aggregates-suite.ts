@@ -217,12 +217,12 @@ export function aggregatesSuite(start: () => Promise<{ influx: Influx; close: ()
     const { target, fired } = await aggregate(bucket, { window: { from, to } });
     expect(fired[0]!.result).toMatchObject({ points: 6 });
     const sites = await influx.query(
-      `import "influxdata/influxdb/v1"\nv1.tagValues(bucket: "${target}", tag: "datacenter_id", start: -1d)`,
+      `import "influxdata/influxdb/v1"\nv1.tagValues(bucket: "${target}", tag: "datacenter_id", start: -3d)`,
     );
     expect(sites.map(({ _value }) => _value)).toEqual(['1', '2']);
     for (const [measurement, value] of Object.entries(room)) {
       const rows = await influx.query(`from(bucket: "${target}")
-        |> range(start: -2d)
+        |> range(start: -3d)
         |> filter(fn: (r) => r["_measurement"] == "${measurement}")
         |> filter(fn: (r) => r["_field"] == "max" or r["_field"] == "min" or r["_field"] == "avg")
         |> filter(fn: (r) => r["datacenter_id"] == "1")`);

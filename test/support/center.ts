@@ -100,7 +100,7 @@ export class Told<T> {
     return this.all.at(-1);
   }
 
-  async until(wanted: (value: T) => boolean, timeoutMs = 5_000): Promise<T> {
+  async until(wanted: (value: T) => boolean, timeoutMs = 20_000): Promise<T> {
     const end = Date.now() + timeoutMs;
     while (this.last === undefined || !wanted(this.last)) {
       await new Promise<void>((resolve, reject) => {

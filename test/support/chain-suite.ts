@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import { Influx } from './influx.ts';
 import { InfluxProxy } from './influx-proxy.ts';
+import { actionHosts, kill } from './processes.ts';
 import { PROVIDER_TOKEN } from './provider.ts';
 import { Site } from './site.ts';
 
@@ -82,6 +82,12 @@ export function chainSuite(servers: ChainServers): void {
     await aggregated(48);
 
     expect(await center.values('aggregates')).toEqual({});
+    // After the kill it must first have tried.
+    await site.provider.untilStatus(({ registrations }) =>
+      registrations.some(
+        ({ name, obstacle }) => name === 'next: forwardTrigger' && obstacle?.code === 'INFLUX_UNREACHABLE',
+      ),
+    );
     const waiting = await booksOf('forwardTrigger');
     expect(waiting).toMatchObject({ books: { confirmed: 0 }, obstacle: { code: 'INFLUX_UNREACHABLE' } });
     expect(waiting!.books.pending).toBeGreaterThan(2);
@@ -98,15 +104,16 @@ export function chainSuite(servers: ChainServers): void {
 
   test('the action host is killed with -9 while the center is written to: the next attempt makes it whole', async () => {
     const { site, local, center, link, fire } = await setUp(servers);
-    let killed = 0;
+    let killed: number[] = [];
     link.answer = (_request, response, pass) => {
-      if (killed > 0) return pass();
-      killed = killActionHosts(site.provider.pid);
+      if (killed.length > 0) return pass();
+      killed = actionHosts(site.provider.pid);
+      killed.forEach(kill);
       response.destroy();
     };
     await fire(0, 1);
     await site.settled(2, 100_000); // the receipt is waited for, for a minute
-    expect(killed).toBeGreaterThan(0);
+    expect(killed).not.toEqual([]);
     expect(Object.keys(await center.values('aggregates'))).toHaveLength(6);
     expect(await center.values('aggregates')).toEqual(await (await local()).values('aggregates'));
   }, 120_000);
@@ -133,19 +140,4 @@ export function chainSuite(servers: ChainServers): void {
 async function embeddedOf(site: Site): Promise<Influx> {
   const { influxLocalToken: token } = await site.credentials();
   return new Influx({ url: site.provider.address('InfluxDB'), token, org: 'influxdata' });
-}
-
-/** Kills the processes in which the site's actions run; returns how many there were. */
-function killActionHosts(sitePid: number): number {
-  const isHost = (pid: string) => {
-    try {
-      const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      return Number(parent) === sitePid && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('runtimes/nodejs.cjs');
-    } catch {
-      return false; // it has just ended
-    }
-  };
-  const hosts = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isHost(name));
-  for (const pid of hosts) process.kill(Number(pid), 'SIGKILL');
-  return hosts.length;
 }

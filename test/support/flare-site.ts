@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import nano from 'nano';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { openStore, type StoreSecrets } from '../../actions/shared/workdir/store.ts';
@@ -88,6 +89,22 @@ export class FlareSite {
   async status(): Promise<StatusRow[]> {
     const text = await this.command('status', '--json', '--lakes', this.lakes, '--cycles', '1000');
     return text.startsWith('[') ? (JSON.parse(text) as StatusRow[]) : [];
+  }
+
+  /** A document of the steps' state. */
+  async document(id: string): Promise<Record<string, unknown>> {
+    return (await this.#state()).get(id) as unknown as Promise<Record<string, unknown>>;
+  }
+
+  async put(document: Record<string, unknown>): Promise<void> {
+    await (await this.#state()).insert(document as never);
+  }
+
+  async #state() {
+    const url = new URL(this.site.provider.address('CouchDB'));
+    url.username = 'fogwhisk';
+    url.password = (await this.site.credentials()).couchdbPassword;
+    return nano(url.href.replace(/\/$/, '')).use('flare');
   }
 
   /** Begins cycles as their alarm and webhook would on that day. */

@@ -9,8 +9,8 @@ export interface Host {
   readonly within: readonly string[];
 }
 
-/** The addresses of hosts are 10.77.N.2, that of the router 10.77.N.1; the test itself is host 9. */
-const PREFIX = '10.77';
+/** The addresses of hosts are 10.P.N.2, that of the router 10.P.N.1; the test itself is host 9. */
+const PREFIX = `10.${100 + (process.pid % 100)}`;
 const TEST = 9;
 
 /**
@@ -25,8 +25,9 @@ export class Network {
   static get isPossible(): boolean {
     if (process.getuid?.() !== 0 || !program('ip') || !program('nft')) return false;
     try {
-      execFileSync('ip', ['netns', 'add', 'fogwhisk-probe'], { stdio: 'ignore' });
-      execFileSync('ip', ['netns', 'del', 'fogwhisk-probe'], { stdio: 'ignore' });
+      const probe = `fogwhisk-probe-${process.pid}`;
+      execFileSync('ip', ['netns', 'add', probe], { stdio: 'ignore' });
+      execFileSync('ip', ['netns', 'del', probe], { stdio: 'ignore' });
       return true;
     } catch {
       return false;

@@ -38,6 +38,9 @@ export class Provider {
         embeddedCouchdbPort: '0',
         embeddedInfluxdbPort: '0',
         simulate: 'false',
+        // What rings by the day would be one event more in the books.
+        aggregatesCron: 'off',
+        forecastCron: 'off',
         ...settings,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { InfluxDB } from '@influxdata/influxdb-client';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { onTestFinished } from 'vitest';
 import type { Credentials } from '../../src/credentials.ts';
+import { freePort } from './free-port.ts';
 import { Provider } from './provider.ts';
 import { temporaryFolder } from './temporary.ts';
 
@@ -21,19 +22,12 @@ export class Site {
 
   /** @param within what goes before its command, e.g. to run it in a network namespace */
   static async start(settings: Record<string, string> = {}, within: readonly string[] = []): Promise<Site> {
-    const all = { dataDir: await temporaryFolder(), ...settings };
-    const provider = await Provider.start(all, within);
-    const parts = {
-      embeddedMqttPort: 'MQTT',
-      embeddedOpenwhiskPort: 'OpenWhisk',
-      embeddedCouchdbPort: 'CouchDB',
-      embeddedInfluxdbPort: 'InfluxDB',
-    };
-    const ports = Object.entries(parts).flatMap(([setting, part]) => {
-      const url = provider.find(part);
-      return url === undefined ? [] : [[setting, new URL(url).port]];
-    });
-    return new Site(provider, { ...all, ...Object.fromEntries(ports) }, within);
+    const all: Record<string, string> = { dataDir: await temporaryFolder() };
+    for (const part of ['Mqtt', 'Openwhisk', 'Couchdb', 'Influxdb']) {
+      all[`embedded${part}Port`] = String(await freePort());
+    }
+    Object.assign(all, settings);
+    return new Site(await Provider.start(all, within), all, within);
   }
 
   get dataDir(): string {

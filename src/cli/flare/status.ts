@@ -18,6 +18,9 @@ interface StateDocument {
   readonly error?: { readonly code: string; readonly step?: string; readonly message: string };
   readonly inputs?: readonly string[];
   readonly came?: Readonly<Record<string, string>>;
+  /** The firing that made a compound trigger complete, or `direct`. */
+  readonly completedBy?: string;
+  readonly completedAt?: string;
   readonly firedAt?: string;
   readonly expiredAt?: string;
 }
@@ -96,12 +99,16 @@ function rowOf(document: StateDocument): Row {
 function compoundState({
   inputs = [],
   came = {},
+  completedBy,
+  completedAt,
   firedAt,
   expiredAt,
   startedAt,
 }: StateDocument): Omit<Row, 'lake' | 'cycle' | 'step'> {
   const missing = inputs.filter((input) => !came[input]);
-  if (firedAt) return { state: 'done', seconds: (Date.parse(firedAt) - Date.parse(startedAt)) / 1_000, detail: '' };
+  // A firing is repeated until it has told the next step, which a kill may keep it from writing down.
+  const doneAt = firedAt ?? (completedBy === 'direct' ? undefined : completedAt);
+  if (doneAt) return { state: 'done', seconds: (Date.parse(doneAt) - Date.parse(startedAt)) / 1_000, detail: '' };
   if (expiredAt) return { state: 'expired', detail: `${missing.join(', ')} never came` };
   return { state: 'waiting', detail: missing.length > 0 ? `for ${missing.join(', ')}` : 'to be told on' };
 }

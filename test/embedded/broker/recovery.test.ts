@@ -1,7 +1,7 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, connectAsync, type MqttClient } from 'mqtt';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { RawClient } from './raw-client.ts';
 import { buildProgram, start, startProgram } from './start.ts';
@@ -106,7 +106,7 @@ describe('the log', () => {
       await publisher.publishAsync('bulk', payload, { qos: 1 });
       if (index % 5 === 0) await publisher.publishAsync('rare', String(index), { qos: 1 });
     }
-    await vi.waitFor(() => expect(received).toBe(120));
+    await expect.poll(() => received).toBe(120);
     expect(broker.stats().logBytes).toBeLessThan(80 * 1024 * 1024);
     await broker.close();
 
@@ -137,7 +137,7 @@ describe('the log', () => {
     subscriber.on('message', (_topic, payload) =>
       received.push(payload.equals(Buffer.alloc(1024 * 1024, payload[0])) ? payload[0]! : -1),
     );
-    await vi.waitFor(() => expect(received).toHaveLength(60), 10_000);
+    await expect.poll(() => received).toHaveLength(60);
     expect(received).toEqual(Array.from({ length: 60 }, (_, index) => index));
   });
 });
@@ -177,14 +177,14 @@ describe('kill -9', () => {
           if (acknowledged.length >= before + 3_000) killed ??= broker.kill();
         });
       }
-      await vi.waitFor(() => expect(killed).toBeDefined(), 10_000);
+      await expect.poll(() => killed !== undefined).toBe(true);
       await killed;
       subscriber.end(true);
       publisher.end(true);
       broker = await startProgram(program, dataDir);
     }
     await subscribe(broker.port);
-    await vi.waitFor(() => expect(acknowledged.filter((text) => !seen.has(text)).length).toBe(0), 10_000);
+    await expect.poll(() => acknowledged.filter((text) => !seen.has(text)).length).toBe(0);
     expect(acknowledged.length).toBeGreaterThan(9_000);
     expect(unmarked.length).toBe(0);
   });

@@ -35,7 +35,7 @@ describe('restart', () => {
     expect((await after.client.db.changes('db', { since: last_seq })).results).toEqual([]);
   });
 
-  test('after kill -9 finds every document that was answered with 201', { timeout: 60_000 }, async () => {
+  test('after kill -9 finds every document that was answered with 201', { timeout: 180_000 }, async () => {
     const folder = await temporaryFolder();
     const program = await bundledChild(folder);
     const acknowledged: string[] = [];
@@ -133,9 +133,12 @@ describe("users' functions", () => {
         body: { error: 'timeout' },
       });
       expect(performance.now() - started).toBeLessThan(5_000);
+      // It is not run again: ten times would take 10 s.
       const again = performance.now();
-      expect((await request('GET', `/db/_design/${name}/_view/${name}`)).status).toBe(500);
-      expect(performance.now() - again).toBeLessThan(500);
+      for (let n = 0; n < 10; n++) {
+        expect((await request('GET', `/db/_design/${name}/_view/${name}`)).status).toBe(500);
+      }
+      expect(performance.now() - again).toBeLessThan(5_000);
     }
     expect((await request('GET', '/db/x')).status).toBe(200);
   });

@@ -83,4 +83,4 @@ test('everything that was answered 204 is there after kill -9', async () => {
     sent.clear();
     for (const [key, value] of stored) answered.set(key, value);
   }
-}, 60_000);
+}, 180_000);

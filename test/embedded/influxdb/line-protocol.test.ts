@@ -157,7 +157,7 @@ describe('line protocol', () => {
 
   test('hostile numbers cost no more than their length', () => {
     const digits = '1'.repeat(2_000_000);
-    const started = performance.now();
+    const started = process.cpuUsage();
     for (const text of [
       `m f=${digits}i`,
       `m f=${digits}u`,
@@ -167,7 +167,8 @@ describe('line protocol', () => {
     ]) {
       expect(messageOf(text)).toMatch(/^unable to parse/);
     }
-    expect(performance.now() - started).toBeLessThan(5_000);
+    const { user, system } = process.cpuUsage(started);
+    expect(user + system).toBeLessThan(5_000_000); // us
   });
 
   test('every bad line is named', () => {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type Couchdb, startCouchdb } from '../../../src/embedded/couchdb/server.ts';
@@ -128,6 +129,9 @@ export interface Host {
 export async function startHost(folder: string, more: Partial<OpenwhiskOptions> = {}): Promise<Host> {
   const couchdb = await couchdbIn(join(folder, 'couchdb'));
   const openwhisk = await openwhiskOn(couchdb.url, join(folder, 'openwhisk'), more);
+  // A host does not wait for a CouchDB that takes long.
+  const authorization = `Basic ${Buffer.from(`${couchdbLogin.username}:${couchdbLogin.password}`).toString('base64')}`;
+  while (!(await fetch(`${couchdb.url}/whisks`, { headers: { authorization } })).ok) await sleep(20);
   return {
     client: new Client(openwhisk.url, authKey),
     openwhisk,

@@ -403,12 +403,12 @@ function shareCases(runtime: Runtime): void {
       js: 'function main({ ms }) { return new Promise((resolve) => setTimeout(resolve, ms, {})) }',
       python: 'import time\ndef main(args):\n  time.sleep(args["ms"] / 1000)\n  return {}',
     };
-    const body = { exec: { ...exec, code: code(sleeps) }, limits: { timeout: 1_500 } };
+    const body = { exec: { ...exec, code: code(sleeps) }, limits: { timeout: 5_000 } };
     await host.client.put('actions/a?overwrite=true', body);
     const late = await host.client.record('a', { ms: 600_000 });
     expect(late.response).toMatchObject({
       status: 'action developer error',
-      result: { error: 'The action exceeded its time limits of 1500 milliseconds.' },
+      result: { error: 'The action exceeded its time limits of 5000 milliseconds.' },
     });
     expect(late.annotations).toContainEqual({ key: 'timeout', value: true });
     expect((await host.client.result('a', { ms: 1 })).json).toEqual({});

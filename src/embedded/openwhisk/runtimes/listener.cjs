@@ -9,9 +9,7 @@ const [command, ...args] = process.argv.slice(2, -1);
 
 /** Starts the program on a free port of the loopback interface; this process ends with it. */
 async function start() {
-  const probe = createServer();
-  const free = await new Promise((resolve) => probe.listen(0, '127.0.0.1', () => resolve(probe.address().port)));
-  await new Promise((resolve) => probe.close(resolve));
+  const free = await freePort();
   const child = spawn(command, args, {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, PORT: String(free) },
@@ -22,6 +20,20 @@ async function start() {
   });
   child.on('exit', () => process.exit(1));
   return free;
+}
+
+/** Below those that the system gives to whoever asks for any: the program takes it a while later. */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const probe = createServer();
+    const isFree = await new Promise((resolve) =>
+      probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)),
+    );
+    if (!isFree) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 
 relay(start(), ['ECONNREFUSED'], Number(process.argv.at(-1)));
