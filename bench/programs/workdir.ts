@@ -1,7 +1,7 @@
 import { cycleOf } from '../../actions/shared/workdir/cycle.ts';
+import { openStore } from '../../actions/shared/workdir/open-store.ts';
 import { pull } from '../../actions/shared/workdir/pull.ts';
 import { push } from '../../actions/shared/workdir/push.ts';
-import { openStore } from '../../actions/shared/workdir/store.ts';
 
 /** Pushes or pulls one working directory and tells how long it took: `push|pull STORE FOLDER`. */
 

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openStore } from '../../actions/shared/workdir/store.ts';
+import { openStore } from '../../actions/shared/workdir/open-store.ts';
 import { alterInGit } from '../actions/workdir/alter-in-git.ts';
 import { keyFor, put, type Subject, storeContract } from '../actions/workdir/store-contract.ts';
 import { describeLong } from '../support/programs.ts';

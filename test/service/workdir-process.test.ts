@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { cycleOf } from '../../actions/shared/workdir/cycle.ts';
+import { openStore } from '../../actions/shared/workdir/open-store.ts';
 import { pull } from '../../actions/shared/workdir/pull.ts';
-import { openStore } from '../../actions/shared/workdir/store.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 /** Pushes and pulls in processes of their own: how much memory they take, and what is left when they are killed. */

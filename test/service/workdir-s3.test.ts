@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CreateMultipartUploadCommand, S3Client, UploadPartCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openStore } from '../../actions/shared/workdir/store.ts';
+import { openStore } from '../../actions/shared/workdir/open-store.ts';
 import { keyFor, put, storeContract } from '../actions/workdir/store-contract.ts';
 import { describeWith } from '../support/programs.ts';
 import { startVersitygw, type Versitygw } from '../support/versitygw.ts';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Params } from '../payload.ts';
-import { openStore, type StoreSecrets, type WorkdirStore } from './store.ts';
+import { openStore } from './open-store.ts';
+import type { StoreSecrets, WorkdirStore } from './store.ts';
 import { storeInvalid } from './store-errors.ts';
 
 /**

@@ -8,10 +8,11 @@ import { describe, expect, it } from 'vitest';
 import { type CleanUpReport, cleanUp } from '../../../actions/shared/workdir/clean-up.ts';
 import { cycleOf, earlier } from '../../../actions/shared/workdir/cycle.ts';
 import { archiveKey } from '../../../actions/shared/workdir/key.ts';
+import { openStore } from '../../../actions/shared/workdir/open-store.ts';
 import { pull } from '../../../actions/shared/workdir/pull.ts';
 import { push } from '../../../actions/shared/workdir/push.ts';
 import { markEnded, markRunning } from '../../../actions/shared/workdir/running.ts';
-import { openStore, type WorkdirStore } from '../../../actions/shared/workdir/store.ts';
+import type { WorkdirStore } from '../../../actions/shared/workdir/store.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { put, read } from './store-contract.ts';
 

@@ -7,9 +7,10 @@ import { expect, it } from 'vitest';
 import { cleanUp } from '../../../actions/shared/workdir/clean-up.ts';
 import { cycleOf } from '../../../actions/shared/workdir/cycle.ts';
 import { archiveKey } from '../../../actions/shared/workdir/key.ts';
+import { openStore } from '../../../actions/shared/workdir/open-store.ts';
 import { pull } from '../../../actions/shared/workdir/pull.ts';
 import { push } from '../../../actions/shared/workdir/push.ts';
-import { openStore, type StoreSecrets, type WorkdirStore } from '../../../actions/shared/workdir/store.ts';
+import type { StoreSecrets, WorkdirStore } from '../../../actions/shared/workdir/store.ts';
 
 import { temporaryFolder } from '../../support/temporary.ts';
 

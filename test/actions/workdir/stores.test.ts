@@ -3,7 +3,7 @@ import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { openStore } from '../../../actions/shared/workdir/store.ts';
+import { openStore } from '../../../actions/shared/workdir/open-store.ts';
 import { describeWith } from '../../support/programs.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { alterInGit } from './alter-in-git.ts';

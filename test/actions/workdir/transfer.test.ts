@@ -4,9 +4,9 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { cycleAt, cycleOf, earlier } from '../../../actions/shared/workdir/cycle.ts';
 import { archiveKey, archiveNameOf } from '../../../actions/shared/workdir/key.ts';
+import { openStore } from '../../../actions/shared/workdir/open-store.ts';
 import { pull } from '../../../actions/shared/workdir/pull.ts';
 import { push } from '../../../actions/shared/workdir/push.ts';
-import { openStore } from '../../../actions/shared/workdir/store.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
 const day = (date: string) => cycleOf({ lake: 'fcre', date, timezone: 'America/New_York' });
