@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from './crc32.ts';
 
 /**
  * Tells a message that the broker sends again, because our PUBACK did not reach it, from one that it never got through

@@ -1,6 +1,6 @@
 import { copyFile, type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../core/crc32.ts';
 import { FogwhiskError } from '../core/errors.ts';
 import { syncDirectory } from './atomic-file.ts';
 
@@ -204,7 +204,7 @@ export function recordEnd(data: Buffer, offset: number): number | undefined {
   const length = data.readUInt32LE(offset);
   const end = offset + RECORD_HEADER_BYTES + length;
   if (length === 0 || length > MAX_RECORD_BYTES || end > data.length) return undefined;
-  return crc32(data.subarray(offset + RECORD_HEADER_BYTES, end)) === data.readUInt32LE(offset + 4) ? end : undefined;
+  return crc32(data, offset + RECORD_HEADER_BYTES, end) === data.readUInt32LE(offset + 4) ? end : undefined;
 }
 
 /** The end of the hole at `offset`, or undefined if there is none. */

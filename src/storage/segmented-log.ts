@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../core/crc32.ts';
 import { syncDirectory } from './atomic-file.ts';
 import { type Chunk, RecentRecords } from './recent-records.ts';
 import {
@@ -217,7 +217,7 @@ export class SegmentedLog {
     data.set(head, from + RECORD_HEADER_BYTES);
     data.set(body, to - body.length);
     data.writeUInt32LE(payloadBytes, from);
-    data.writeUInt32LE(crc32(data.subarray(from + RECORD_HEADER_BYTES, to)), from + 4);
+    data.writeUInt32LE(crc32(data, from + RECORD_HEADER_BYTES, to), from + 4);
     chunk.used = to;
     const last = this.#pending.at(-1);
     if (last?.chunk === chunk) last.to = to;

@@ -45,7 +45,7 @@ export interface FileJournalOptions {
 /** As many of the newest segments are left as they are: most of them will soon be settled as a whole. */
 const UNCOMPACTED_SEGMENTS = 4;
 /** Of the newest events, so that they need not be read from the disk when they are fired. */
-const KEPT_BYTES = 4 * 1024 * 1024;
+const KEPT_BYTES = 16 * 1024 * 1024;
 const BOOKS_RETRY_MS = 500;
 
 export class FileJournal implements Journal {
