@@ -116,7 +116,12 @@ export class HttpEndpoint {
         if (!socket.connecting) return;
         const unreached = () => fail(failure('ETIMEDOUT', 'the server cannot be reached'));
         const connecting = setTimeout(unreached, CONNECT_TIMEOUT_MS);
-        for (const end of [this.#connected, 'close']) socket.once(end, () => clearTimeout(connecting));
+        // A kept connection must not keep its first request.
+        const done = () => {
+          clearTimeout(connecting);
+          socket.off(this.#connected, done).off('close', done);
+        };
+        socket.once(this.#connected, done).once('close', done);
       });
       sent.once('timeout', () => fail(failure('ETIMEDOUT', 'the server is silent')));
       sent.once('response', (response) => {

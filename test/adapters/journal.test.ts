@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, rmdir, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
@@ -324,6 +324,40 @@ describe('FileJournal', () => {
     ]);
     expect(second.damage).toHaveLength(1);
     await second.close();
+  });
+
+  it('knows after a stop what was being parked meanwhile as parked, and nothing else', async () => {
+    for (let round = 0; round < 20; round++) {
+      const directory = await temporaryFolder();
+      const journal = await openJournal(directory, clockAt(1_000n), 1_000_000);
+      const [first, second] = await append(journal, ...messages(2));
+      journal.settle([first!], 'confirmed');
+      const parking = journal.park([{ event: second!, reason: { code: 'BAD', message: 'bad' } }]);
+      await journal.close();
+      await parking;
+      const again = await openJournal(directory);
+      expect(again.books.get('r')).toMatchObject({ received: 2, confirmed: 1, parked: 1, pending: 0 });
+      expect(await unsettled(again)).toEqual([]);
+      await again.close();
+    }
+  });
+
+  it('counts a segment once whose files could not be removed before the stop', async () => {
+    const directory = await temporaryFolder();
+    const journal = await openJournal(directory);
+    const events = await append(journal, ...messages(40));
+    const obstacle = join(directory, 'events', '0000000001.log');
+    const content = await readFile(obstacle);
+    await unlink(obstacle);
+    await mkdir(obstacle);
+    journal.settle(events, 'confirmed');
+    await journal.close();
+    await rmdir(obstacle);
+    await writeFile(obstacle, content);
+    const again = await openJournal(directory);
+    expect(again.books.get('r')).toMatchObject({ received: 40, confirmed: 40, pending: 0 });
+    expect(await again.selfCheck()).toEqual([]);
+    await again.close();
   });
 
   it('agrees with a model under appends, settlements, crashes at any byte and restarts', async () => {

@@ -46,7 +46,7 @@ export class FatesFiles {
 
   /** Resolves when nothing waits to be written. */
   async flushed(): Promise<void> {
-    await this.#written;
+    while (this.#written) await this.#written;
   }
 
   async close(): Promise<void> {

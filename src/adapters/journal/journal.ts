@@ -67,6 +67,8 @@ export class FileJournal implements Journal {
   #lastReceivedAt: bigint;
   #roomWaiters: Array<() => void> = [];
   #removal: Promise<void> = Promise.resolve();
+  /** Whether a removal did not end before the stop: the next start ends it, and no other may take its place in closed.json. */
+  #halfRemoved = false;
   #stopped = false;
   #expiring: Promise<void> | undefined;
   #parkedTaken: Promise<unknown> = Promise.resolve();
@@ -384,9 +386,11 @@ export class FileJournal implements Journal {
     this.#stopped = true;
     await this.#fates.flushed();
     await this.#removal;
-    await this.#fates.close();
     await this.#events.close();
     await this.parked.close();
+    // Also of what was being parked till now.
+    await this.#fates.flushed();
+    await this.#fates.close();
     await this.#writeClosed().catch((error: Error) => {
       this.#options.log.warn(
         { reason: error.message },
@@ -476,7 +480,7 @@ export class FileJournal implements Journal {
   #removeIfSettled(number: number): Promise<void> {
     const removed = this.#removal.then(async () => {
       const fates = this.#segments.get(number);
-      if (!fates || number === this.#current || fates.settledCount < fates.count) return;
+      if (!fates || number === this.#current || fates.settledCount < fates.count || this.#halfRemoved) return;
       // What tells a message that is sent again must not go with it.
       if (this.#notedUpTo < number) await this.#untilWritten(() => this.#notePackets(number));
       this.#segments.delete(number);
@@ -485,10 +489,14 @@ export class FileJournal implements Journal {
       }
       for (const digest of fates.keys) this.#keys.retire(digest);
       this.#closed.removing = number;
-      await this.#untilWritten(() => this.#writeClosed());
-      await this.#fates.release(number);
-      await this.#events.removeSegment(number);
-      await removeSegmentFiles(join(this.#options.directory, 'events'), number);
+      this.#halfRemoved = true;
+      await this.#untilWritten(async () => {
+        await this.#writeClosed();
+        await this.#fates.release(number);
+        await this.#events.removeSegment(number);
+        await removeSegmentFiles(join(this.#options.directory, 'events'), number);
+      });
+      this.#halfRemoved = false;
       this.#wakeWaiters();
     });
     this.#removal = removed.catch(() => undefined);

@@ -106,9 +106,12 @@ function compoundState({
   startedAt,
 }: StateDocument): Omit<Row, 'lake' | 'cycle' | 'step'> {
   const missing = inputs.filter((input) => !came[input]);
-  // A firing is repeated until it has told the next step, which a kill may keep it from writing down.
+  // A firing that awaits a receipt is repeated until it has told the next step, which a kill may keep it from writing down.
   const doneAt = firedAt ?? (completedBy === 'direct' ? undefined : completedAt);
-  if (doneAt) return { state: 'done', seconds: (Date.parse(doneAt) - Date.parse(startedAt)) / 1_000, detail: '' };
+  if (doneAt) {
+    const seconds = (Date.parse(doneAt) - Date.parse(startedAt)) / 1_000;
+    return { state: 'done', seconds, detail: firedAt ? '' : 'that the next step was told is not written down' };
+  }
   if (expiredAt) return { state: 'expired', detail: `${missing.join(', ')} never came` };
   return { state: 'waiting', detail: missing.length > 0 ? `for ${missing.join(', ')}` : 'to be told on' };
 }

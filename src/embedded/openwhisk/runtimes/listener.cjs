@@ -27,9 +27,10 @@ async function freePort() {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
     const probe = createServer();
-    const isFree = await new Promise((resolve) =>
-      probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)),
-    );
+    const isFree = await new Promise((resolve, reject) => {
+      probe.once('error', (error) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
     if (!isFree) continue;
     await new Promise((resolve) => probe.close(resolve));
     return port;
