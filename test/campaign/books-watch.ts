@@ -6,6 +6,15 @@ const MAX_PROBLEMS = 20;
 
 type Books = SiteStatus['books'];
 
+/** The books of the readings alone: the clean-up's alarm may ring as well, when a clock that is stepped passes its hour. */
+export function booksOfReadings({ registrations }: SiteStatus): Pick<Books, 'received' | 'pending'> {
+  const ofReadings = registrations.filter(({ name }) => name.startsWith('readings/')).map(({ books }) => books);
+  return {
+    received: ofReadings.reduce((sum, { received }) => sum + received, 0),
+    pending: ofReadings.reduce((sum, { pending }) => sum + pending, 0),
+  };
+}
+
 /** Asks the provider for its books again and again: they must add up at every moment. */
 export class BooksWatch {
   readonly problems: string[] = [];
@@ -46,7 +55,7 @@ export class BooksWatch {
     let quietSince = performance.now();
     let received = -1;
     return this.#until(timeoutMs, (status) => {
-      const books = status?.broker === 'connected' ? status.books : undefined;
+      const books = status?.broker === 'connected' ? booksOfReadings(status) : undefined;
       if (!books || books.pending > 0 || books.received !== received) quietSince = performance.now();
       received = books?.received ?? -1;
       return performance.now() - quietSince >= quietMs;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { SiteStatus } from '../../src/http/site-status.ts';
-import { BooksWatch } from './books-watch.ts';
+import { BooksWatch, booksOfReadings } from './books-watch.ts';
 import { faultKinds, type PlannedFault, planFaults } from './faults.ts';
 import { Ledger } from './ledger.ts';
 import { BURST, Publishers } from './publishers.ts';
@@ -85,7 +85,7 @@ async function campaign(site: Site): Promise<boolean> {
   const problems: string[] = [];
   if (!(await books.settled(SETTLE_TIMEOUT_MS))) problems.push(`not settled: ${JSON.stringify(books.last)}`);
   books.stop();
-  const received = books.last?.books.received ?? 0;
+  const received = books.last ? booksOfReadings(books.last).received : 0;
   await countParked(site, ledger);
   await site.provider.end('SIGTERM');
   await countPoints(site.influx.url, ledger);

@@ -138,6 +138,9 @@ export async function startSite(options: SiteOptions, ledger: Ledger): Promise<S
         receiptTimeoutSeconds: '5',
         drainSeconds: '2',
         simulate: 'false',
+        // A clock that is stepped may pass their hour.
+        aggregatesCron: 'off',
+        forecastCron: 'off',
       },
     },
     logFile('provider'),

@@ -45,6 +45,9 @@ export class Container {
       providerHost: '127.0.0.1',
       providerToken: TOKEN,
       simulate: 'false',
+      // What rings by the day would be one event more in the books.
+      aggregatesCron: 'off',
+      forecastCron: 'off',
       ...settings,
     };
     const child = spawn(
