@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from '../core/crc32.ts';
 import { syncDirectory } from './atomic-file.ts';
+import { OpenFiles } from './open-files.ts';
 import { type Chunk, RecentRecords } from './recent-records.ts';
 import {
   HEADER_BYTES,
@@ -94,7 +95,7 @@ export class SegmentedLog {
   readonly #lingerBytes: number;
   readonly #onStall: (error: Error | undefined) => void;
   readonly #segments = new Map<number, Segment>();
-  readonly #handles = new Map<number, FileHandle>();
+  readonly #files = new OpenFiles((number) => this.#openSegment(number));
   #current: Segment;
   #bytes = 0;
   #pending: PendingWrite[] = [];
@@ -241,7 +242,7 @@ export class SegmentedLog {
   async read(position: Position): Promise<Buffer> {
     const number = segmentOf(position);
     const offset = position % SEGMENT_UNIT;
-    const handle = await this.#handle(number);
+    const handle = await this.#files.get(number);
     const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
     const { bytesRead } = await handle.read(header, 0, RECORD_HEADER_BYTES, offset);
     const length = bytesRead === RECORD_HEADER_BYTES ? header.readUInt32LE(0) : 0;
@@ -329,7 +330,7 @@ export class SegmentedLog {
     const number = segmentOf(first);
     const offset = first % SEGMENT_UNIT;
     const end = Math.min(this.segmentSize(number), (last % SEGMENT_UNIT) + COLLECT_GAP_BYTES);
-    const read = async () => readRange(await this.#handle(number), offset, end);
+    const read = async () => readRange(await this.#files.get(number), offset, end);
     const data = await read().catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EBADF') throw error;
       // The segment was compacted or removed in between.
@@ -375,7 +376,7 @@ export class SegmentedLog {
     const start = Math.max(from - base, HEADER_BYTES);
     const end = Math.min(this.#segments.get(number)!.bytes, this.#durableEnd - base);
     if (end <= start) return from;
-    const handle = await this.#handle(number);
+    const handle = await this.#files.get(number);
     const data = await readRange(handle, start, Math.min(end, start + maxBytes));
     const isCompacted = this.#segments.get(number)!.holes > 0;
     let offset = 0;
@@ -413,15 +414,13 @@ export class SegmentedLog {
     const segment = this.#segments.get(number);
     if (!segment || segment === this.#current) return;
     const file = join(this.#directory, segmentName(number));
-    const data = await readRange(await this.#handle(number), 0, segment.bytes);
+    const data = await readRange(await this.#files.get(number), 0, segment.bytes);
     const spans = wantedSpans(data, isWanted);
     if (!spans) return;
     const holes = await writeCompacted(file, data, spans);
     this.#bytes -= holes - segment.holes;
     segment.holes = holes;
-    const old = this.#handles.get(number);
-    this.#handles.delete(number);
-    await old?.close();
+    await this.#files.close(number);
   }
 
   /** Closes the current segment: later records go to a new one. */
@@ -435,11 +434,8 @@ export class SegmentedLog {
     if (!segment || segment === this.#current) return;
     this.#segments.delete(number);
     this.#bytes -= segment.bytes - segment.holes;
-    await this.#handles.get(number)?.close();
-    this.#handles.delete(number);
-    await unlink(join(this.#directory, segmentName(number))).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
+    await this.#files.close(number);
+    await rm(join(this.#directory, segmentName(number)), { force: true });
     await syncDirectory(this.#directory);
   }
 
@@ -450,8 +446,7 @@ export class SegmentedLog {
     clearTimeout(this.#timer);
     if (this.#committing) await this.#committing;
     if (this.#pending.length > 0) await this.#commit();
-    for (const handle of this.#handles.values()) await handle.close();
-    this.#handles.clear();
+    await this.#files.closeAll();
   }
 
   #addSegment(number: number): Segment {
@@ -547,7 +542,7 @@ export class SegmentedLog {
 
   async #write(writes: readonly PendingWrite[]): Promise<void> {
     for (const [index, { chunk, from, to }] of writes.entries()) {
-      const handle = await this.#handle(chunk.segment);
+      const handle = await this.#files.get(chunk.segment);
       for (let next = from; next < to; ) {
         next += (await handle.write(chunk.data, next, to - next, chunk.offset + next)).bytesWritten;
       }
@@ -555,9 +550,7 @@ export class SegmentedLog {
     }
   }
 
-  async #handle(number: number): Promise<FileHandle> {
-    const known = this.#handles.get(number);
-    if (known) return known;
+  async #openSegment(number: number): Promise<FileHandle> {
     if (!this.#segments.has(number)) throw new Error(`${segmentName(number)} is not in the log`);
     const handle = await open(join(this.#directory, segmentName(number)), constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
@@ -566,12 +559,6 @@ export class SegmentedLog {
       await handle.close();
       throw error;
     }
-    const raced = this.#handles.get(number);
-    if (raced) {
-      await handle.close();
-      return raced;
-    }
-    this.#handles.set(number, handle);
     return handle;
   }
 }

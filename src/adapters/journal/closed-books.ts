@@ -46,8 +46,8 @@ export class ClosedBooks {
   static async read(file: string): Promise<ClosedBooks> {
     const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
-      return JSON.stringify(NOTHING_CLOSED);
     });
+    if (text === undefined) return new ClosedBooks(file, NOTHING_CLOSED);
     const content = JSON.parse(text) as Content;
     if (content.version > VERSION)
       throw new FogwhiskError('LOG_VERSION_UNKNOWN', { file, version: content.version, known: VERSION });

@@ -1,6 +1,8 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { OpenFiles } from '../../storage/open-files.ts';
+import { segmentName } from '../../storage/segment-file.ts';
 import type { SegmentFates } from './segment-fates.ts';
 
 export interface FatesFilesOptions {
@@ -13,13 +15,14 @@ export interface FatesFilesOptions {
 /** The files of what became of events, one beside each segment. What comes during a write goes together with the next. */
 export class FatesFiles {
   readonly #options: FatesFilesOptions;
-  readonly #files = new Map<number, FileHandle>();
+  readonly #files: OpenFiles;
   readonly #waiting = new Map<number, { fates: SegmentFates; records: Buffer[] }>();
   #appending: Promise<void> = Promise.resolve();
   #written: Promise<void> | undefined;
 
   constructor(options: FatesFilesOptions) {
     this.#options = options;
+    this.#files = new OpenFiles((segment) => open(fatesFile(options.folder, segment), 'a', 0o600));
   }
 
   /** Adds a record to a segment's file, soon. */
@@ -33,15 +36,14 @@ export class FatesFiles {
 
   /** Makes durable what a segment's file has. */
   async sync(segment: number): Promise<void> {
-    await (await this.#file(segment)).datasync();
+    await (await this.#files.get(segment)).datasync();
   }
 
   /** Lets go of a segment's file, which is to be removed: what waits for it is not written any more. */
   async release(segment: number): Promise<void> {
     this.#waiting.delete(segment);
     await this.#appending;
-    await this.#files.get(segment)?.close();
-    this.#files.delete(segment);
+    await this.#files.close(segment);
   }
 
   /** Resolves when nothing waits to be written. */
@@ -49,8 +51,8 @@ export class FatesFiles {
     while (this.#written) await this.#written;
   }
 
-  async close(): Promise<void> {
-    for (const file of this.#files.values()) await file.close();
+  close(): Promise<void> {
+    return this.#files.closeAll();
   }
 
   async #writeAll(): Promise<void> {
@@ -75,7 +77,7 @@ export class FatesFiles {
   }
 
   async #append(segment: number, records: Buffer): Promise<void> {
-    const file = await this.#file(segment);
+    const file = await this.#files.get(segment);
     const { size } = await file.stat();
     try {
       await file.appendFile(records);
@@ -85,21 +87,8 @@ export class FatesFiles {
       throw error;
     }
   }
-
-  async #file(segment: number): Promise<FileHandle> {
-    const known = this.#files.get(segment);
-    if (known) return known;
-    const file = await open(fatesFile(this.#options.folder, segment), 'a', 0o600);
-    const raced = this.#files.get(segment);
-    if (raced) {
-      await file.close();
-      return raced;
-    }
-    this.#files.set(segment, file);
-    return file;
-  }
 }
 
 export function fatesFile(folder: string, segment: number): string {
-  return join(folder, `${String(segment).padStart(10, '0')}.fates`);
+  return join(folder, segmentName(segment).replace('.log', '.fates'));
 }

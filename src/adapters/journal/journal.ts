@@ -1,4 +1,4 @@
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Books, Event, Fate } from '../../core/event.ts';
@@ -6,6 +6,7 @@ import { digestOf, REMEMBERED_PACKETS, Redeliveries } from '../../core/redeliver
 import type { Clock } from '../../ports/clock.ts';
 import type { Journal, NewEvent, ParkedEvent, ParkedRow, RedrivenEvent } from '../../ports/journal.ts';
 import { writeFileAtomically } from '../../storage/atomic-file.ts';
+import { segmentName } from '../../storage/segment-file.ts';
 import { type LogProblem, type RecordVisitor, SegmentedLog, segmentOf } from '../../storage/segmented-log.ts';
 import { booksOf, ClosedBooks } from './closed-books.ts';
 import { brokerNumber, encodeEventHead, flagsOf, RecordedEvent, sequenceOf } from './event-record.ts';
@@ -611,9 +612,5 @@ function report(problem: LogProblem, log: Logger): void {
 }
 
 async function removeSegmentFiles(folder: string, number: number): Promise<void> {
-  for (const file of [`${String(number).padStart(10, '0')}.log`, fatesFile('', number)]) {
-    await unlink(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
-  }
+  for (const file of [join(folder, segmentName(number)), fatesFile(folder, number)]) await rm(file, { force: true });
 }
