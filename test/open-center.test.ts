@@ -77,13 +77,13 @@ describe("a site's side of the center", () => {
     await center.put('parameters', { _id: '*', values: { influx_bucket: 'for all' } });
     await center.put('parameters', { _id: '2', values: { influx_bucket: 'for two' } });
     await expect
-      .poll(() => [names(one), names(two)])
+      .poll(() => [names(one), names(two)], { timeout: 2_000 })
       .toEqual([
         ['test', 'all', 'mine'],
         ['test', 'all'],
       ]);
     await expect
-      .poll(() => [one.open.parameters().influx_bucket, two.open.parameters().influx_bucket])
+      .poll(() => [one.open.parameters().influx_bucket, two.open.parameters().influx_bucket], { timeout: 2_000 })
       .toEqual(['for all', 'for two']);
     await expect.poll(() => one.open.status().problems).toEqual([expect.stringMatching(/^bad: .*trigger/)]);
   });

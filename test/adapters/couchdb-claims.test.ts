@@ -69,18 +69,15 @@ describe('claims in a CouchDB', () => {
   });
 });
 
-/** Times 100 alarms: 10,000 instants take more than a minute. */
-const MINUTES = process.env.LONG_TESTS === '1' ? 100 : 20;
-
 describe('two replicas of a site on one CouchDB, of which one is killed again and again', () => {
-  it(`ring each of ${100 * MINUTES} instants exactly once`, async () => {
+  it('ring each of 10,000 instants exactly once', async () => {
     const { url } = await startForTest();
     const end = Math.floor(Date.now() / 60_000) * 60_000;
     const rows = alarmRowsSchema.parse(
       Array.from({ length: 100 }, (_, n) => ({
         name: `alarm ${n}`,
         cron: '* * * * *',
-        createdAt: end - MINUTES * 60_000 - 1,
+        createdAt: end - 100 * 60_000 - 1,
         stopDate: end - 1,
         trigger: 't',
         misfire: 'fireAll',
@@ -136,7 +133,7 @@ describe('two replicas of a site on one CouchDB, of which one is killed again an
     const { ringing: steady } = run('a', fresh(), Number.POSITIVE_INFINITY);
     for (const lifetime of [1, 50, 300, 700]) await run('b', files, lifetime).dead;
     const { ringing: last } = run('b', files, Number.POSITIVE_INFINITY);
-    await expect.poll(() => rung.size, { timeout: 400_000, interval: 200 }).toBe(100 * MINUTES);
+    await expect.poll(() => rung.size, { timeout: 400_000, interval: 200 }).toBe(10_000);
     await expect
       .poll(() => [steady, last].flatMap((each) => each.status()).every(({ disabled }) => disabled), {
         timeout: 60_000,

@@ -3,8 +3,8 @@ import { kindOf } from './readings.ts';
 const PUBACKED = 1;
 const ACKNOWLEDGED = 2;
 
-/** A broker that saves its memory every 2 s forgets what is younger in a kill -9; more for a busy machine. */
-const BROKER_FORGETS_S = 10;
+/** A broker that saves its memory every 2 s forgets what is younger in a kill -9; twice that for a busy machine. */
+const BROKER_FORGETS_S = 5;
 
 export interface Verdict {
   readonly published: number;

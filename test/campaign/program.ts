@@ -14,7 +14,7 @@ export interface Command {
 const PATH = `${process.env.PATH}${delimiter}/usr/sbin`;
 const RESTART_AFTER_MS = 1_000;
 /** How long a program may take to stop when it is asked to. */
-const STOP_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 20_000;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {

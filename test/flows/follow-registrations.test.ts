@@ -75,7 +75,7 @@ function listener(name: string, fields: Record<string, unknown> = {}) {
 }
 
 describe('following the registrations of the center', () => {
-  it('makes what is missing, and hears of each change at once', async () => {
+  it('makes what is missing, and hears of each change within 2 s', async () => {
     const center = await Center.start();
     const documents = center.documents(DATABASE, [subscriptionsDesign]);
     const { told } = await follow({ folder: await temporaryFolder(), documents });
@@ -85,7 +85,7 @@ describe('following the registrations of the center', () => {
     const begun = performance.now();
     await center.put(DATABASE, listener('/guest/a', { username: 'user', password: 'plain' }));
     const { registrations } = await told.until((all) => names(all).includes('/guest/a'));
-    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(performance.now() - begun).toBeLessThan(2_000);
     expect(registrations[1]).toMatchObject({ kind: 'mqtt', broker: '', topics: ['a'], auth: 'user:plain', qos: 1 });
 
     await center.put(DATABASE, listener('/guest/a', { topic: 'b' }));

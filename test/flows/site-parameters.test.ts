@@ -42,8 +42,8 @@ describe('the parameters of a site', () => {
     const secrets = { influx_token: sealedParameter('planted-token', '1', 'influx_token', seal) };
     await center.put(DATABASE, { _id: '1', values: { influx_url: 'http://one' }, secrets });
     const wanted = { influx_url: 'http://one', influx_token: 'planted-token', pinned: 'by the ConfigMap' };
-    await expect.poll(() => one.current()).toMatchObject(wanted);
-    await expect.poll(() => two.current()).toMatchObject({ influx_url: 'http://all' });
+    await expect.poll(() => one.current(), { timeout: 2_000 }).toMatchObject(wanted);
+    await expect.poll(() => two.current(), { timeout: 2_000 }).toMatchObject({ influx_url: 'http://all' });
     expect(two.current()).not.toHaveProperty('influx_token');
 
     await one.stop();

@@ -194,7 +194,7 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
     await provider.untilStatus(({ journal }) => journal.full);
     const stopping = Date.now();
     expect(await provider.kill('SIGTERM')).toEqual({ code: 0, signal: null });
-    expect(Date.now() - stopping).toBeLessThan(20_000);
+    expect(Date.now() - stopping).toBeLessThan(6_000);
   });
 
   it('refuses a data folder that another process holds, naming it', async () => {
@@ -312,14 +312,12 @@ describeWith(['mosquitto'], 'the provider between Mosquitto and the platform', (
   it('confirms by the activation records where it is told to', async () => {
     const [mosquitto, platform] = [await Mosquitto.start(), await FakeOpenwhisk.start()];
     platform.react = () => ({ status: 202, receipt: 'none' });
-    let succeeds = false;
-    platform.actionSucceeds = () => succeeds;
+    platform.actionSucceeds = (nth) => nth > 0;
     const provider = await Provider.start({ ...(await settingsFor(mosquitto, platform)), confirmBy: 'activation' });
     await publishAll(await publisher(mosquitto), 'test', ['1']);
     await provider.untilStatus(({ registrations }) => registrations[0]!.obstacle?.code === 'ACTION_FAILED');
-    succeeds = true;
     await provider.untilStatus(({ books }) => books.confirmed === 1);
-    expect(platform.fired.length).toBeGreaterThanOrEqual(2);
+    expect(platform.fired.length).toBe(2);
   });
 
   it('gives up the oldest events of a full journal where it is told to, and counts them', async () => {

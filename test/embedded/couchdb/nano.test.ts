@@ -190,7 +190,9 @@ describe('changes', () => {
     await until(() => text.startsWith('\n'));
     await client.use('db').insert({ n: 1 } as never, 'x');
     await until(() => text.includes('"id":"x"'));
+    const started = performance.now();
     await close();
+    expect(performance.now() - started).toBeLessThan(500);
     await until(() => text.includes('last_seq'));
     expect(JSON.parse(text.trim().split('\n').at(-1)!)).toMatchObject({
       last_seq: expect.stringMatching(/^1-/),
